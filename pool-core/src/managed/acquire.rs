@@ -1,0 +1,388 @@
+//! [`Acquire`] and [`AcquireFuture`]: asking for a connection and waiting for it.
+//!
+//! The future first tries the fast path (one lock section, nothing cloned, no timer), else it joins
+//! the queue. From then on it only looks into its own node; connects, pings and resets are done by
+//! tasks that it does not own. So it may be dropped at any moment: what it was handed goes to the
+//! next in line.
+
+use std::fmt;
+use std::future::{Future, IntoFuture};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::Sleep;
+
+use super::guard::{ManagedGuard, judge_checkout};
+use super::shared::Shared;
+use super::slot::Live;
+use super::state::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Who, nanos};
+use super::waiters::WaiterKey;
+use crate::metrics::Acquired;
+use crate::sync::Arc;
+use crate::{AcquireError, AcquireErrorKind, Manager};
+
+/// An acquire that can still be adjusted; `.await` it.
+#[must_use = "nothing is acquired until this is awaited"]
+pub struct Acquire<'a, M: Manager> {
+    shared: &'a Arc<Shared<M>>,
+    site: &'static Location<'static>,
+    operation: Option<&'static str>,
+    timeout: Option<Duration>,
+}
+
+impl<'a, M: Manager> Acquire<'a, M> {
+    pub(super) fn new(shared: &'a Arc<Shared<M>>, site: &'static Location<'static>) -> Self {
+        Self {
+            shared,
+            site,
+            operation: None,
+            timeout: shared.config.acquire_timeout,
+        }
+    }
+
+    /// How long this one takes at most: zero tries once, `None` waits without limit.
+    pub fn within(mut self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.timeout = timeout.into();
+        self
+    }
+
+    /// A name for what the connection is used for, in metrics and among the holders.
+    pub fn operation(mut self, operation: &'static str) -> Self {
+        self.operation = Some(operation);
+        self
+    }
+
+    /// The same acquire, reported as made at another place in the code. For wrappers.
+    pub fn at(mut self, site: &'static Location<'static>) -> Self {
+        self.site = site;
+        self
+    }
+
+    pub(super) fn start(self, who: Option<Who>) -> AcquireFuture<'a, M> {
+        AcquireFuture {
+            shared: self.shared,
+            caller: Caller {
+                site: self.site,
+                operation: self.operation,
+                who: Who::Unknown,
+            },
+            who,
+            timeout: self.timeout,
+            begun: None,
+            ticket: None,
+            key: None,
+            timer: None,
+        }
+    }
+}
+
+impl<'a, M: Manager> IntoFuture for Acquire<'a, M> {
+    type Output = Result<ManagedGuard<M>, AcquireError>;
+    type IntoFuture = AcquireFuture<'a, M>;
+
+    fn into_future(self) -> AcquireFuture<'a, M> {
+        self.start(None)
+    }
+}
+
+impl<M: Manager> fmt::Debug for Acquire<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Acquire")
+            .field("site", &self.site)
+            .finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Waits for a connection. Dropping it gives up the wait and loses nothing.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AcquireFuture<'a, M: Manager> {
+        shared: &'a Arc<Shared<M>>,
+        caller: Caller,
+        // Given for a thread that parks itself; else asked at the first poll, with a timer.
+        who: Option<Who>,
+        timeout: Option<Duration>,
+        begun: Option<Begun>,
+        // The place in the queue that an unfit connection must not cost.
+        ticket: Option<u64>,
+        key: Option<WaiterKey>,
+        #[pin]
+        timer: Option<Sleep>,
+    }
+
+    impl<M: Manager> PinnedDrop for AcquireFuture<'_, M> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(key) = this.key.take() {
+                let now = this.shared.now();
+                drop(this.shared.with(|state, fx| state.give_up(key, now, true, fx)));
+            }
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    at: Time,
+    deadline: Time,
+}
+
+impl<M: Manager> Future for AcquireFuture<'_, M> {
+    type Output = Result<ManagedGuard<M>, AcquireError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // An always-ready loop of acquires must not starve the tasks beside it.
+        let coop = ready!(tokio::task::coop::poll_proceed(cx));
+        let polled = self.poll_acquire(cx);
+        if polled.is_ready() {
+            coop.made_progress();
+        }
+        polled
+    }
+}
+
+impl<M: Manager> AcquireFuture<'_, M> {
+    fn poll_acquire(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ManagedGuard<M>, AcquireError>> {
+        let mut now = self.shared.now();
+        if self.begun.is_none() {
+            let this = self.as_mut().project();
+            let task = || tokio::task::try_id().map_or(Who::Unknown, Who::Task);
+            this.caller.who = this.who.unwrap_or_else(task);
+            let deadline = this
+                .timeout
+                .map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
+            *this.begun = Some(Begun { at: now, deadline });
+            this.shared.look_at_the_wall_clock(now);
+        }
+        let deadline = self.begun.expect("just set").deadline;
+        loop {
+            let outcome = match self.key {
+                Some(_) => self.as_mut().look(now, cx),
+                None => self.as_mut().ask(now, cx),
+            };
+            if let Some(outcome) = outcome {
+                return Poll::Ready(outcome);
+            }
+            if self.key.is_none() {
+                continue; // bound to a runtime, or rejected what it was given: ask again
+            }
+            if now >= deadline {
+                match self.as_mut().time_out(now) {
+                    Some(outcome) => return Poll::Ready(outcome),
+                    None => continue,
+                }
+            }
+            match self.as_mut().poll_timer(deadline, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(()) => now = self.shared.now().max(deadline),
+            }
+        }
+    }
+
+    /// Takes the fast path or joins the queue. `None`: look again.
+    fn ask(
+        mut self: Pin<&mut Self>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let (shared, caller) = (self.shared, self.caller);
+        if self.ticket.is_none() {
+            match shared.with(|state, fx| state.acquire(now, caller, fx)) {
+                Fast::Got {
+                    connection,
+                    ticket,
+                    hit,
+                } => {
+                    return self.admit(connection, ticket, hit, 0, now);
+                }
+                Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
+                Fast::Unbound => return self.bind(now),
+                Fast::MustWait => {}
+            }
+        }
+        let Begun { at, deadline } = self.begun.expect("set at the first poll");
+        let (ticket, waker) = (self.ticket, Some(cx.waker().clone()));
+        let joined = shared.with(|state, fx| {
+            let key = state.enqueue(now, at, deadline, caller, ticket, waker, fx)?;
+            Ok((
+                key,
+                state
+                    .has_outcome(key)
+                    .then(|| state.take(key, now, None, fx)),
+            ))
+        });
+        match joined {
+            Err(why) => Some(Err(self.refused(why, false, now))),
+            Ok((key, None)) => {
+                *self.as_mut().project().key = Some(key);
+                None
+            }
+            Ok((_, Some(taken))) => self.accept(taken, now),
+        }
+    }
+
+    /// Looks into the waiter's node. `None`: nothing there yet.
+    fn look(
+        mut self: Pin<&mut Self>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let key = self.key.expect("looked for only while in the queue");
+        let waker = Some(cx.waker().clone());
+        match self
+            .shared
+            .with(|state, fx| state.take(key, now, waker, fx))
+        {
+            Taken::Nothing { bound: true, .. } => None,
+            Taken::Nothing { bound: false, .. } => self.bind(now),
+            taken => {
+                *self.as_mut().project().key = None;
+                self.accept(taken, now)
+            }
+        }
+    }
+
+    fn time_out(
+        mut self: Pin<&mut Self>,
+        now: Time,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let key = self
+            .as_mut()
+            .project()
+            .key
+            .take()
+            .expect("times out only in the queue");
+        let taken = self
+            .shared
+            .with(|state, fx| state.give_up(key, now, false, fx));
+        self.accept(taken, now)
+    }
+
+    /// Makes of what came out of the queue what the caller gets; the key is spent.
+    fn accept(
+        self: Pin<&mut Self>,
+        taken: Taken<Box<Live<M>>>,
+        now: Time,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        match taken {
+            Taken::Got {
+                connection,
+                ticket,
+                hit,
+                waited,
+            } => self.admit(connection, ticket, hit, waited, now),
+            Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
+            Taken::Nothing { suspended, .. } => {
+                Some(Err(self.refused(Refusal::TimedOut, suspended, now)))
+            }
+        }
+    }
+
+    /// Looks at the connection once more. `None`: it was unfit, and the place is kept.
+    fn admit(
+        mut self: Pin<&mut Self>,
+        mut live: Box<Live<M>>,
+        ticket: u64,
+        hit: bool,
+        waited: u64,
+        now: Time,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let shared = self.shared;
+        let Err(fate) = judge_checkout(&mut live) else {
+            shared.tell(|m| {
+                m.acquired(&Acquired {
+                    pool: &shared.config.name,
+                    operation: self.caller.operation,
+                    site: self.caller.site,
+                    waited: Duration::from_nanos(waited),
+                    hit,
+                });
+            });
+            return Some(Ok(ManagedGuard::new(live)));
+        };
+        let (key, verdict) = (live.token.key, Verdict::Rejected { hit, waited, fate });
+        if fate == Fate::Panicked {
+            shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
+                "a before_acquire hook or Manager::condition panicked",
+            )));
+        }
+        shared.with(|state, fx| state.release(key, live, verdict, now, fx));
+        if fate == Fate::Panicked {
+            return Some(Err(self.refused(Refusal::Panicked, false, now)));
+        }
+        *self.as_mut().project().ticket = Some(ticket);
+        None
+    }
+
+    /// Finds a runtime for the pool. `None`: it has one now.
+    fn bind(mut self: Pin<&mut Self>, now: Time) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let bound = match self.who {
+            Some(_) => self.shared.bind_here() || self.shared.bind_to_thread().is_ok(),
+            None => self.shared.bind_here(),
+        };
+        if bound {
+            return None;
+        }
+        if let Some(key) = self.as_mut().project().key.take() {
+            let _ = self
+                .shared
+                .with(|state, fx| state.give_up(key, now, true, fx));
+        }
+        let waited = now.since(self.begun.expect("set at the first poll").at);
+        Some(Err(self.shared.error(
+            AcquireErrorKind::NoRuntime,
+            self.caller,
+            waited,
+        )))
+    }
+
+    fn refused(&self, why: Refusal, suspended: bool, now: Time) -> AcquireError {
+        let waited = now.since(self.begun.expect("set at the first poll").at);
+        self.shared.refused(why, suspended, self.caller, waited)
+    }
+
+    /// The deadline's timer, made when it is first needed. A thread that parks has none.
+    fn poll_timer(self: Pin<&mut Self>, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
+        if deadline == Time::NEVER || self.who.is_some() {
+            return Poll::Pending;
+        }
+        let shared = self.shared;
+        let mut this = self.project();
+        if this.timer.is_none() {
+            let Some(handle) = shared.handle() else {
+                return Poll::Pending;
+            };
+            let _inside = tokio::runtime::Handle::try_current()
+                .is_err()
+                .then(|| handle.enter());
+            this.timer
+                .set(Some(tokio::time::sleep_until(shared.instant(deadline))));
+        }
+        this.timer.as_pin_mut().expect("just set").poll(cx)
+    }
+
+    pub(super) fn caller(&self) -> Caller {
+        self.caller
+    }
+
+    /// When a parked thread has to wake by itself.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        self.begun
+            .map(|begun| begun.deadline)
+            .filter(|deadline| *deadline != Time::NEVER)
+    }
+}
+
+impl<M: Manager> fmt::Debug for AcquireFuture<'_, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AcquireFuture")
+            .field("site", &self.caller.site)
+            .finish_non_exhaustive()
+    }
+}

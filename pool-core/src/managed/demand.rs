@@ -1,0 +1,205 @@
+//! What the pool owes to whom: idle connections to waiters, and connects where demand needs them.
+
+use super::recorder::Event;
+use super::state::{Effects, Phase, Refusal, Slot, SlotKey, Start, State, Time, Tuning};
+use crate::ErrorClass;
+use crate::manager::Activity;
+
+const SECOND: u64 = 1_000_000_000;
+/// How long a permanent error is told to newcomers before it is tried again.
+const REMEMBER: u64 = SECOND;
+/// How long the minimums alone, with nobody waiting, stay away from a permanent error.
+const QUIET: u64 = 30 * SECOND;
+
+/// When the next connect may start.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Backoff {
+    failures: u32,
+    retry_at: Option<Time>,
+    permanent_until: Option<Time>,
+    quiet_until: Option<Time>,
+}
+
+impl Backoff {
+    pub(super) fn failed(
+        &mut self,
+        now: Time,
+        permanent: bool,
+        tuning: &Tuning,
+        rng: &mut fastrand::Rng,
+    ) {
+        let doubled = tuning
+            .backoff_base
+            .saturating_mul(1 << self.failures.min(32));
+        let pause = doubled.min(tuning.backoff_cap) as f64 * (0.5 + 0.5 * rng.f64());
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now.after(pause as u64));
+        (self.permanent_until, self.quiet_until) = (None, None);
+        if permanent {
+            self.permanent_until = Some(now.after(REMEMBER));
+            self.quiet_until = Some(now.after(QUIET));
+            self.retry_at = self.permanent_until;
+        }
+    }
+
+    /// A permanent error is fresh in memory.
+    pub(super) fn is_permanent(&self, now: Time) -> bool {
+        self.permanent_until.is_some_and(|until| now < until)
+    }
+
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    fn not_before(&self, somebody_waits: bool) -> Option<Time> {
+        if somebody_waits {
+            self.retry_at
+        } else {
+            self.quiet_until.or(self.retry_at)
+        }
+    }
+}
+
+impl<P> State<P> {
+    /// Gives idle connections to waiters, then starts the connects that demand needs.
+    pub(crate) fn serve(&mut self, now: Time, fx: &mut Effects<P>) {
+        if self.suspended || self.closed {
+            return;
+        }
+        while let Some(waiter) = self.first_waiter(now, fx) {
+            let Some((key, connection)) = self.pop_idle() else {
+                break;
+            };
+            if let Some(reason) = self.unfit(key, now) {
+                self.close(key, connection, reason, now, fx);
+            } else if !self.bound || !self.needs_proof(key, now) {
+                self.hand(waiter, key, connection, now, fx);
+            } else if self.count(Phase::Validating) < self.waiters.queued() {
+                self.validate(key, connection, now, fx);
+            } else {
+                // Enough are being proven for those who wait.
+                self.push_back_idle(key, connection);
+                break;
+            }
+        }
+        if self.bound {
+            self.start_connects(now, fx);
+        }
+    }
+
+    fn start_connects(&mut self, now: Time, fx: &mut Effects<P>) {
+        let connecting = self.count(Phase::Connecting);
+        let queued = self.waiters.queued();
+        let target = self.connects_wanted(queued);
+        if target <= connecting {
+            return;
+        }
+        let mut start = (target - connecting)
+            .min(self.tuning.max_connecting.saturating_sub(connecting))
+            .min(self.tuning.max_size.saturating_sub(self.open()));
+        if self.backoff.failures() > 0 {
+            // One at a time until the server is back.
+            start = start.min(1_usize.saturating_sub(connecting));
+            if let Some(at) = self.backoff.not_before(queued > 0)
+                && now < at
+                && start > 0
+            {
+                return self.wind(at, fx);
+            }
+        }
+        for _ in 0..start {
+            self.next_id += 1;
+            self.phases[Phase::Connecting as usize] += 1;
+            let id = self.next_id;
+            let activity = Activity::default();
+            let slot = self.slots.insert(Slot {
+                id,
+                phase: Phase::Connecting,
+                since: now,
+                generation: self.generation,
+                epoch: self.epoch,
+                probe_epoch: self.epoch,
+                fresh: true,
+                leak_reported: false,
+                born: now,
+                used_at: now,
+                touched_at: now,
+                retire_at: Time::NEVER,
+                expire_at: Time::NEVER,
+                idle_limit: u64::MAX,
+                keepalive: u64::MAX,
+                reason: None,
+                caller: None,
+                activity: activity.clone(),
+                busy_before: None,
+            });
+            let attempt = self.backoff.failures().saturating_add(1);
+            fx.connect.push(Start {
+                slot,
+                id,
+                attempt,
+                activity,
+            });
+        }
+    }
+
+    /// How many connects should be under way: for those who wait, and for the minimums.
+    fn connects_wanted(&self, queued: usize) -> usize {
+        let validating = self.count(Phase::Validating);
+        // A ping under way serves a waiter as well as a connect does, unless it is in doubt.
+        let proving = match validating.min(queued) {
+            0 => 0,
+            _ => self.trusted_validations(),
+        };
+        let spare = (self.idle.len() + validating).saturating_sub(self.replacing);
+        let for_waiters = queued.saturating_sub(proving);
+        let for_idle = self.tuning.min_idle.saturating_sub(spare);
+        let steady = self.servers().saturating_sub(self.replacing);
+        let for_size = self.tuning.min_size.saturating_sub(steady);
+        (for_waiters + for_idle).max(for_size)
+    }
+
+    fn trusted_validations(&self) -> usize {
+        self.slots
+            .iter()
+            .filter(|(_, slot)| slot.phase == Phase::Validating && slot.epoch == self.epoch)
+            .count()
+    }
+
+    /// A connect failed: `None` is a panic.
+    pub(crate) fn connect_failed(
+        &mut self,
+        key: SlotKey,
+        class: Option<ErrorClass>,
+        now: Time,
+        fx: &mut Effects<P>,
+    ) {
+        self.recorder.note(Event::ConnectFailed {
+            slot: key,
+            class,
+            now,
+        });
+        self.slots.remove(key);
+        self.phases[Phase::Connecting as usize] -= 1;
+        match class {
+            Some(ErrorClass::Permanent) => self.counts.connect_permanent += 1,
+            Some(ErrorClass::Saturated) => self.counts.connect_saturated += 1,
+            Some(ErrorClass::Transient) | None => self.counts.connect_transient += 1,
+        }
+        let permanent = class == Some(ErrorClass::Permanent);
+        self.backoff
+            .failed(now, permanent, &self.tuning, &mut self.rng);
+        if class.is_none()
+            && let Some(waiter) = self.first_waiter(now, fx)
+        {
+            fx.wake(self.waiters.refuse(waiter, Refusal::Panicked));
+        }
+        if permanent && self.servers() == 0 {
+            while let Some(waiter) = self.first_waiter(now, fx) {
+                fx.wake(self.waiters.refuse(waiter, Refusal::Connect));
+            }
+        }
+        fx.changed = true;
+        self.serve(now, fx);
+    }
+}

@@ -1,0 +1,267 @@
+//! Snapshots, holders and errors: what the pool says about itself.
+
+use std::collections::HashSet;
+use std::panic::Location;
+use std::time::Duration;
+
+use super::shared::Shared;
+use super::state::{Caller, Phase, Refusal, State, Time, Who};
+use crate::error::{self, AcquireError, AcquireErrorKind, Inner, LastError, Nested};
+use crate::holders::Holder;
+use crate::metrics::AcquireFailed;
+use crate::snapshot::{Snapshot, Statistics};
+use crate::sync::{Arc, lock};
+use crate::{Manager, PoolConfig};
+
+/// A diagnosis is made at most this often; a storm of errors shares one.
+const FRESH: u64 = 1_000_000;
+/// As many call sites are told.
+const SITES: usize = 16;
+/// As many waiters are looked at for nested acquires.
+const WAITERS: usize = 1024;
+
+/// A look at the whole pool, shared by the errors of one millisecond.
+#[derive(Debug)]
+pub(crate) struct Diagnosis {
+    snapshot: Arc<Snapshot>,
+    holders: Arc<[Holder]>,
+    /// Which tasks hold connections, taken where.
+    held_by: Vec<(Who, &'static Location<'static>)>,
+    waiting: HashSet<Who>,
+    failing: bool,
+}
+
+/// One checkout, as it is copied out from under the lock.
+struct Held {
+    caller: Caller,
+    held: Duration,
+    busy: Option<Duration>,
+}
+
+impl<M: Manager> Shared<M> {
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let now = self.now();
+        self.read(|state| snapshot(&self.config, state, now))
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let now = self.now();
+        let (snapshot, times) =
+            self.read(|state| (snapshot(&self.config, state, now), state.times.clone()));
+        Statistics {
+            snapshot,
+            wait: times.wait,
+            usage: times.usage,
+            connect: times.connect,
+            validate: times.validate,
+            reset: times.reset,
+        }
+    }
+
+    pub(crate) fn holders(&self) -> Vec<Holder> {
+        let now = self.now();
+        group(self.read(|state| held(state, now)))
+    }
+
+    /// The error for an acquire that ended without a connection.
+    pub(crate) fn refused(
+        &self,
+        why: Refusal,
+        suspended: bool,
+        caller: Caller,
+        waited: u64,
+    ) -> AcquireError {
+        let kind = match why {
+            Refusal::TimedOut if suspended => AcquireErrorKind::Suspended,
+            Refusal::TimedOut => AcquireErrorKind::TimedOut,
+            Refusal::Connect => AcquireErrorKind::Connect,
+            Refusal::Panicked => AcquireErrorKind::Panicked,
+            Refusal::QueueFull => AcquireErrorKind::QueueFull,
+            Refusal::Closed => AcquireErrorKind::Closed,
+        };
+        self.error(kind, caller, waited)
+    }
+
+    pub(crate) fn error(
+        &self,
+        kind: AcquireErrorKind,
+        caller: Caller,
+        waited: u64,
+    ) -> AcquireError {
+        let now = self.now();
+        let waited = Duration::from_nanos(waited);
+        let diagnosis = self.diagnose(now);
+        let told = match kind {
+            AcquireErrorKind::Connect | AcquireErrorKind::Panicked => true,
+            _ => diagnosis.failing,
+        };
+        let source = self
+            .last_error()
+            .filter(|_| told)
+            .map(|(at, error)| LastError {
+                error,
+                ago: Duration::from_nanos(now.since(at)),
+            });
+        let error = AcquireError::new(Inner {
+            kind,
+            waited,
+            phase: phase(&diagnosis.snapshot),
+            snapshot: diagnosis.snapshot.clone(),
+            holders: diagnosis.holders.clone(),
+            source,
+            nested: diagnosis.nested(caller.who),
+        });
+        let (pool, site, operation) = (&*self.config.name, caller.site, caller.operation);
+        self.tell(|m| {
+            m.acquire_failed(&AcquireFailed {
+                pool,
+                operation,
+                site,
+                waited,
+                kind,
+            })
+        });
+        error
+    }
+
+    fn diagnose(&self, now: Time) -> Arc<Diagnosis> {
+        let mut last = lock(&self.diagnosis);
+        if let Some((at, diagnosis)) = &*last
+            && now.since(*at) < FRESH
+        {
+            return diagnosis.clone();
+        }
+        let (snapshot, held, waiting, failing) = self.read(|state| {
+            let waiting: HashSet<_> = state
+                .waiters()
+                .iter()
+                .take(WAITERS)
+                .map(|waiter| waiter.caller.who)
+                .collect();
+            let failing = state.failing();
+            (
+                snapshot(&self.config, state, now),
+                held(state, now),
+                waiting,
+                failing,
+            )
+        });
+        let held_by = held
+            .iter()
+            .map(|held| (held.caller.who, held.caller.site))
+            .collect();
+        let diagnosis = Arc::new(Diagnosis {
+            snapshot: Arc::new(snapshot),
+            holders: group(held).into(),
+            held_by,
+            waiting,
+            failing,
+        });
+        *last = Some((now, diagnosis.clone()));
+        diagnosis
+    }
+}
+
+impl Diagnosis {
+    fn nested(&self, who: Who) -> Option<Nested> {
+        if who == Who::Unknown {
+            return None;
+        }
+        let (_, site) = self.held_by.iter().find(|(holder, _)| *holder == who)?;
+        let waits = |(holder, _): &(Who, _)| *holder == who || self.waiting.contains(holder);
+        let all = self.held_by.len() >= self.snapshot.max_size as usize;
+        Some(Nested {
+            site,
+            deadlock: all && self.held_by.iter().all(waits),
+        })
+    }
+}
+
+/// What those who wait now are waiting for.
+fn phase(snapshot: &Snapshot) -> error::Phase {
+    if snapshot.in_use >= snapshot.max_size {
+        error::Phase::Queue
+    } else if snapshot.validating + snapshot.resetting > 0 && snapshot.connecting == 0 {
+        error::Phase::Validate
+    } else {
+        error::Phase::Connect
+    }
+}
+
+fn held<P>(state: &State<P>, now: Time) -> Vec<Held> {
+    state
+        .holders()
+        .filter_map(|slot| {
+            let busy = slot
+                .activity
+                .total()
+                .map(|total| total.saturating_sub(slot.busy_before.unwrap_or_default()));
+            let held = Duration::from_nanos(now.since(slot.since));
+            Some(Held {
+                caller: slot.caller?,
+                held,
+                busy,
+            })
+        })
+        .collect()
+}
+
+/// One line for each call site, most connections first.
+fn group(held: Vec<Held>) -> Vec<Holder> {
+    let mut holders: Vec<(Holder, Duration, Duration)> = Vec::new();
+    for one in held {
+        let caller = one.caller;
+        let at = holders.iter().position(|(holder, ..)| {
+            holder.site == caller.site && holder.operation == caller.operation
+        });
+        let at = at.unwrap_or_else(|| {
+            let holder = Holder {
+                site: caller.site,
+                operation: caller.operation,
+                count: 0,
+                longest: Duration::ZERO,
+                idle_share: None,
+            };
+            holders.push((holder, Duration::ZERO, Duration::ZERO));
+            holders.len() - 1
+        });
+        let (holder, known, busy) = &mut holders[at];
+        holder.count += 1;
+        holder.longest = holder.longest.max(one.held);
+        if let Some(was_busy) = one.busy {
+            *known += one.held;
+            *busy += was_busy.min(one.held);
+            let share = busy.as_secs_f64() / known.as_secs_f64().max(f64::MIN_POSITIVE);
+            holder.idle_share = Some(1.0 - share.min(1.0));
+        }
+    }
+    let mut holders: Vec<_> = holders.into_iter().map(|(holder, ..)| holder).collect();
+    holders.sort_by_key(|holder| std::cmp::Reverse((holder.count, holder.longest)));
+    holders.truncate(SITES);
+    holders
+}
+
+fn snapshot<P>(config: &PoolConfig, state: &State<P>, now: Time) -> Snapshot {
+    let count = |phase| state.count(phase) as u32;
+    Snapshot {
+        name: config.name.clone(),
+        max_size: state.tuning.max_size as u32,
+        min_size: state.tuning.min_size as u32,
+        min_idle: state.tuning.min_idle as u32,
+        max_idle: state.tuning.max_idle() as u32,
+        idle: count(Phase::Idle),
+        in_use: count(Phase::InUse),
+        connecting: count(Phase::Connecting),
+        validating: count(Phase::Validating),
+        resetting: count(Phase::Resetting),
+        closing: count(Phase::Closing),
+        waiting: state.waiting() as u32,
+        oldest_waiter: state
+            .waiters()
+            .oldest()
+            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.since))),
+        suspended: state.suspended,
+        closed: state.closed,
+        counts: state.counts,
+    }
+}

@@ -1,0 +1,463 @@
+//! The engine: [`ManagedPool`], a pool over any [`Manager`].
+//!
+//! # How it is built
+//!
+//! All state (idle connections, waiters, counts) is one pure state machine ([`state`]) under one
+//! short mutex; around it lies a shell that does what the machine asks for once the lock is
+//! released. The machine's doc says which states a slot has, who may move it, and why no wake-up is
+//! lost; the rest of the argument is here.
+//!
+//! * [`state`], [`demand`], [`tick`]: the machine. [`waiters`]: its queue.
+//! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
+//!   inside the connection's box, in the task that opens it, or in the task that closes it. There
+//!   is no other way to hold capacity, so every way out of every function gives it back.
+//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding before state; no
+//!   other two locks are ever held together. Under a lock runs nothing of a user's.
+//! * [`acquire`], [`guard`], [`blocking`], [`close`]: what callers hold.
+//! * [`tasks`], [`maintenance`], [`runtime`]: what runs in the background, and on what.
+//! * [`diagnosis`], [`recorder`]: how it explains itself.
+//!
+//! # Why cancelling is safe
+//!
+//! A caller's future owns nothing but a key into the queue. Opening, proving, resetting and closing
+//! are done by tasks of the pool that own their connection and its token. So dropping a caller's
+//! future removes a node, and what lies in the node goes to the next in line; no I/O is ever cut in
+//! half by it. A *task* can be cut only by its own deadline, which ends the connection, or by the
+//! end of its runtime, which drops connection and token: the slot is free, the pool unbound, and
+//! everybody who waits is woken to bind it anew.
+//!
+//! # What stays in memory
+//!
+//! Connections hold the pool's shared part and lie in it: a cycle, which closing the pool cuts. The
+//! last [`ManagedPool`] handle to go closes it.
+
+mod acquire;
+mod blocking;
+mod close;
+mod demand;
+mod diagnosis;
+mod guard;
+mod maintenance;
+mod recorder;
+mod runtime;
+mod shared;
+mod slot;
+mod state;
+mod tasks;
+mod tick;
+mod waiters;
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime};
+
+use tokio::runtime::Handle;
+
+pub use acquire::{Acquire, AcquireFuture};
+pub use blocking::Blocking;
+pub use close::CloseReport;
+pub use guard::ManagedGuard;
+pub use recorder::Recording;
+
+use crate::config::{ConfigError, PoolConfig, Reuse, Validation};
+use crate::holders::Holder;
+use crate::hooks::{BoxFuture, Hook, Hooks};
+use crate::manager::{BoxError, Manager};
+use crate::metrics::Metrics;
+use crate::snapshot::{CloseReason, Snapshot, Statistics};
+use crate::sync::Arc;
+use crate::{AcquireError, AcquireErrorKind};
+use shared::{Parts, Shared};
+use state::{Caller, Refusal, Settled, Who};
+use tick::Sizes;
+
+/// A pool of the connections that a [`Manager`] makes. Cheap to clone: every clone is a handle to
+/// the same pool, and the last one to go closes it.
+///
+/// See the [crate's documentation](crate) for what it promises.
+pub struct ManagedPool<M: Manager> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M: Manager> ManagedPool<M> {
+    /// A pool with the default settings.
+    ///
+    /// Like [`Builder::build`] it does no I/O. Inside a tokio runtime the pool is bound to that;
+    /// elsewhere to the runtime of its first user.
+    pub fn new(manager: M) -> Self {
+        Self::builder(manager)
+            .build()
+            .expect("the default settings are valid")
+    }
+
+    /// Starts a pool's settings.
+    pub fn builder(manager: M) -> Builder<M> {
+        Builder {
+            parts: Parts {
+                manager,
+                config: PoolConfig::default(),
+                after_connect: Hooks::new(),
+                before_acquire: Hooks::new(),
+                after_release: Hooks::new(),
+                metrics: None,
+                wall_clock: SystemTime::now,
+                seed: fastrand::u64(..),
+            },
+            runtime: None,
+        }
+    }
+
+    /// Takes a connection: `pool.acquire().await?`, or
+    /// `pool.acquire().within(limit).operation("list_plots").await?`.
+    ///
+    /// It returns within the pool's `acquire_timeout` (or `within`), whatever the server or the
+    /// network does. Callers are served in the order in which they came.
+    ///
+    /// # Errors
+    /// [`AcquireError`]; its [`kind`](AcquireError::kind) says which, its `Display` why.
+    ///
+    /// # Cancel safety
+    /// Dropping the future at any moment loses nothing.
+    #[track_caller]
+    pub fn acquire(&self) -> Acquire<'_, M> {
+        Acquire::new(&self.shared, Location::caller())
+    }
+
+    /// The pool for threads: acquiring parks the thread. It needs no runtime of the caller's; if
+    /// the pool has none yet, it gets a thread of its own to work on.
+    pub fn blocking(&self) -> Blocking<'_, M> {
+        Blocking(self)
+    }
+
+    /// Waits until the minimums are reached, at most for the `acquire_timeout`.
+    ///
+    /// # Errors
+    /// If a connect failed for good ([`Connect`](AcquireErrorKind::Connect)), the time is up, or
+    /// the pool is closed.
+    #[track_caller]
+    pub fn ready(&self) -> impl Future<Output = Result<(), AcquireError>> + Send + '_ {
+        let site = Location::caller();
+        async move {
+            let shared = &self.shared;
+            let begun = shared.now();
+            if !shared.read(|state| state.bound) && !shared.bind_here() {
+                return Err(shared.error(AcquireErrorKind::NoRuntime, nobody(site), 0));
+            }
+            let reached = shared.until(|shared| {
+                let now = shared.now();
+                shared.read(|state| state.readiness(now))
+            });
+            let why = match self.shared.config.acquire_timeout {
+                None => reached.await,
+                Some(within) => {
+                    let reached = tokio::time::timeout(within, reached).await;
+                    reached.unwrap_or(Err(Refusal::TimedOut))
+                }
+            };
+            let waited = shared.now().since(begun);
+            why.map_err(|why| shared.refused(why, false, nobody(site), waited))
+        }
+    }
+
+    /// The pool at this moment.
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.snapshot()
+    }
+
+    /// The pool at this moment, and how long things took so far.
+    pub fn statistics(&self) -> Statistics {
+        self.shared.statistics()
+    }
+
+    /// Who holds connections now, most first.
+    pub fn holders(&self) -> Vec<Holder> {
+        self.shared.holders()
+    }
+
+    /// How hard the pool is pressed, see [`Snapshot::pressure`].
+    pub fn pressure(&self) -> f64 {
+        self.snapshot().pressure()
+    }
+
+    /// The settings the pool was built with.
+    pub fn config(&self) -> &PoolConfig {
+        &self.shared.config
+    }
+
+    /// What makes the connections.
+    pub fn manager(&self) -> &M {
+        &self.shared.manager
+    }
+
+    /// Changes the sizes. Shrinking closes spare connections now and others as they come back.
+    ///
+    /// # Errors
+    /// If the new sizes make no sense; then nothing is changed.
+    pub fn resize(&self, sizes: &PoolConfig) -> Result<(), ConfigError> {
+        sizes.validate()?;
+        let sizes = Sizes {
+            max_size: sizes.max_size as usize,
+            min_size: sizes.min_size as usize,
+            min_idle: sizes.min_idle as usize,
+            max_idle: sizes.max_idle.map(|n| n as usize),
+        };
+        let now = self.shared.now();
+        self.shared.with(|state, fx| state.resize(sizes, now, fx));
+        Ok(())
+    }
+
+    /// Stops handing out and connecting: callers wait, until [`resume`](Self::resume) or their
+    /// deadline. For a failover, with [`invalidate_all`](Self::invalidate_all) in between.
+    pub fn suspend(&self) {
+        let now = self.shared.now();
+        self.shared.with(|state, fx| state.suspend(true, now, fx));
+    }
+
+    /// Goes on after [`suspend`](Self::suspend).
+    pub fn resume(&self) {
+        let now = self.shared.now();
+        self.shared.with(|state, fx| state.suspend(false, now, fx));
+    }
+
+    /// Ends every connection opened so far: spare ones now, others as they come back.
+    pub fn invalidate_all(&self) {
+        let now = self.shared.now();
+        self.shared.with(|state, fx| state.invalidate_all(now, fx));
+    }
+
+    /// Looks at every spare connection and ends those that are not to be kept. How many ended.
+    ///
+    /// # Panics
+    /// If `keep` does, once all have been looked at; the connection it panicked for is ended.
+    pub fn retain(&self, mut keep: impl FnMut(&mut M::Connection) -> bool) -> usize {
+        let now = self.shared.now();
+        let (mut ended, mut panicked) = (0, None);
+        for mut live in self.shared.with(|state, _| state.take_idle(now)) {
+            let kept = catch_unwind(AssertUnwindSafe(|| keep(&mut live.connection)));
+            let kept = kept.unwrap_or_else(|panic| {
+                panicked = Some(panic);
+                false
+            });
+            ended += usize::from(!kept);
+            let settled = if kept {
+                Settled::Kept
+            } else {
+                Settled::Close(CloseReason::Retain)
+            };
+            let key = live.token.key;
+            self.shared
+                .with(|state, fx| state.settle(key, live, settled, now, fx));
+        }
+        match panicked {
+            Some(panic) => resume_unwind(panic),
+            None => ended,
+        }
+    }
+
+    /// Closes the pool. From this call on acquires fail with [`Closed`](AcquireErrorKind::Closed)
+    /// and spare connections close; the future waits at most this long for those in use and then
+    /// says who still holds one. It need not be awaited.
+    pub fn close(&self, within: Duration) -> impl Future<Output = CloseReport> + Send + 'static {
+        close::close(self.shared.clone(), within)
+    }
+
+    /// Whether the pool is closed.
+    pub fn is_closed(&self) -> bool {
+        self.shared.read(|state| state.closed)
+    }
+
+    /// What the flight recorder holds: the last engine events.
+    pub fn flight_recording(&self) -> Recording {
+        let shared = &self.shared;
+        shared.read(|state| Recording::take(state, shared.tuning.clone(), shared.seed))
+    }
+}
+
+fn nobody(site: &'static Location<'static>) -> Caller {
+    Caller {
+        site,
+        operation: None,
+        who: Who::Unknown,
+    }
+}
+
+impl<M: Manager> Clone for ManagedPool<M> {
+    fn clone(&self) -> Self {
+        self.shared.handles.fetch_add(1, Ordering::Relaxed);
+        Self {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<M: Manager> Drop for ManagedPool<M> {
+    fn drop(&mut self) {
+        if self.shared.handles.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.shared.shut();
+        }
+    }
+}
+
+impl<M: Manager> fmt::Debug for ManagedPool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let snapshot = self.snapshot();
+        f.debug_struct("ManagedPool")
+            .field("name", &snapshot.name)
+            .field("idle", &snapshot.idle)
+            .field("in_use", &snapshot.in_use)
+            .field("waiting", &snapshot.waiting)
+            .field("max_size", &snapshot.max_size)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A [`ManagedPool`] in the making.
+pub struct Builder<M: Manager> {
+    parts: Parts<M>,
+    runtime: Option<Handle>,
+}
+
+impl<M: Manager> Builder<M> {
+    crate::config::setters!();
+
+    fn config_mut(&mut self) -> &mut PoolConfig {
+        &mut self.parts.config
+    }
+
+    /// Takes all settings from here; those set before are forgotten.
+    #[must_use]
+    pub fn config(mut self, config: PoolConfig) -> Self {
+        self.parts.config = config;
+        self
+    }
+
+    /// Is told what happens in the pool.
+    #[must_use]
+    pub fn metrics(mut self, metrics: impl Metrics) -> Self {
+        self.parts.metrics = Some(Arc::new(metrics));
+        self
+    }
+
+    /// The runtime on which the pool does its work. Without it: the one in which it is built, or
+    /// that of its first user.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Handle) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
+    /// Runs on every connection when it was opened, and again when a reset has wiped it. Hooks run
+    /// in the order in which they were added; an error ends the connection.
+    #[must_use]
+    pub fn after_connect<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&mut M::Connection) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        self.parts.after_connect.push(Hook::Plain(Box::new(hook)));
+        self
+    }
+
+    /// As [`after_connect`](Self::after_connect), for hooks that have to wait.
+    #[must_use]
+    pub fn after_connect_async<F>(mut self, hook: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut M::Connection) -> BoxFuture<'a, Result<(), BoxError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.parts.after_connect.push(Hook::Boxed(Box::new(hook)));
+        self
+    }
+
+    /// Runs on every connection before it is handed out, on the caller's thread. An error ends the
+    /// connection, and the caller gets another one.
+    #[must_use]
+    pub fn before_acquire<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&mut M::Connection) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        self.parts.before_acquire.push(Hook::Plain(Box::new(hook)));
+        self
+    }
+
+    /// As [`before_acquire`](Self::before_acquire), for hooks that have to wait: all such hooks
+    /// then run in the background, under the `ping_timeout`, before each hand-out.
+    #[must_use]
+    pub fn before_acquire_async<F>(mut self, hook: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut M::Connection) -> BoxFuture<'a, Result<(), BoxError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.parts.before_acquire.push(Hook::Boxed(Box::new(hook)));
+        self
+    }
+
+    /// Runs on every connection that comes back, on the thread that returns it. An error ends the
+    /// connection.
+    #[must_use]
+    pub fn after_release<F>(mut self, hook: F) -> Self
+    where
+        F: Fn(&mut M::Connection) -> Result<(), BoxError> + Send + Sync + 'static,
+    {
+        self.parts.after_release.push(Hook::Plain(Box::new(hook)));
+        self
+    }
+
+    /// As [`after_release`](Self::after_release), for hooks that have to wait: all such hooks then
+    /// run in the background, under the `reset_timeout`, after each return.
+    #[must_use]
+    pub fn after_release_async<F>(mut self, hook: F) -> Self
+    where
+        F: for<'a> Fn(&'a mut M::Connection) -> BoxFuture<'a, Result<(), BoxError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.parts.after_release.push(Hook::Boxed(Box::new(hook)));
+        self
+    }
+
+    /// For tests: the wall clock that tells whether the machine slept.
+    #[must_use]
+    pub fn wall_clock(mut self, clock: fn() -> SystemTime) -> Self {
+        self.parts.wall_clock = clock;
+        self
+    }
+
+    /// For tests: where the pool's random numbers begin.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.parts.seed = seed;
+        self
+    }
+
+    /// Makes the pool. Does no I/O: with a runtime at hand, the minimums are opened in the
+    /// background.
+    ///
+    /// # Errors
+    /// Settings that make no sense, all of them at once.
+    pub fn build(self) -> Result<ManagedPool<M>, ConfigError> {
+        self.parts.config.validate()?;
+        let pool = ManagedPool {
+            shared: Arc::new(Shared::new(self.parts)),
+        };
+        match self.runtime {
+            Some(handle) => pool.shared.bind(&handle),
+            None => drop(pool.shared.bind_here()),
+        }
+        Ok(pool)
+    }
+}
+
+impl<M: Manager> fmt::Debug for Builder<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("config", &self.parts.config)
+            .finish_non_exhaustive()
+    }
+}

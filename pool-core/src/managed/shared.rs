@@ -1,0 +1,240 @@
+//! What every handle, guard and task of a pool shares: the state under its lock, and the way out of
+//! the lock again.
+//!
+//! [`Shared::with`] is the only way in. It locks, runs the state machine, unlocks, and then carries
+//! out the effects: wakes, spawns, closes. Lock order: `runtime` before `state`; no other lock is
+//! held together with one of them, and nothing of a user's runs under any.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::{Duration, SystemTime};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::diagnosis::Diagnosis;
+use super::runtime::Binding;
+use super::slot::{Live, SlotToken};
+use super::state::{Effects, State, Time, Tuning};
+use super::tasks;
+use crate::hooks::Hooks;
+use crate::metrics::{Leaked, Metrics, Stalled};
+use crate::sync::{Arc, Mutex, lock};
+use crate::{Manager, PoolConfig};
+
+/// The wall clock running ahead of the monotonic one by this much means that the machine slept.
+const JUMP: Duration = Duration::from_secs(5);
+/// How often the wall clock is looked at, at most.
+const LOOK: u64 = 10_000_000;
+
+type Conn<M> = Box<Live<M>>;
+
+pub(crate) struct Shared<M: Manager> {
+    state: Mutex<State<Conn<M>>>,
+    pub(crate) manager: M,
+    pub(crate) config: PoolConfig,
+    pub(super) tuning: Tuning,
+    pub(super) seed: u64,
+    pub(crate) after_connect: Hooks<M::Connection>,
+    pub(crate) before_acquire: Hooks<M::Connection>,
+    pub(crate) after_release: Hooks<M::Connection>,
+    metrics: Option<Arc<dyn Metrics>>,
+    pub(super) runtime: Mutex<Binding>,
+    pub(super) handles: AtomicUsize,
+    pub(super) nudge: Notify,
+    pub(super) changed: Notify,
+    pub(super) shut: watch::Sender<bool>,
+    last_error: Mutex<Option<(Time, Arc<dyn StdError + Send + Sync>)>>,
+    pub(super) diagnosis: Mutex<Option<(Time, Arc<Diagnosis>)>>,
+    origin: Instant,
+    wall: Wall,
+}
+
+/// What a pool is made of, before it is one.
+pub(super) struct Parts<M: Manager> {
+    pub(super) manager: M,
+    pub(super) config: PoolConfig,
+    pub(super) after_connect: Hooks<M::Connection>,
+    pub(super) before_acquire: Hooks<M::Connection>,
+    pub(super) after_release: Hooks<M::Connection>,
+    pub(super) metrics: Option<Arc<dyn Metrics>>,
+    pub(super) wall_clock: fn() -> SystemTime,
+    pub(super) seed: u64,
+}
+
+struct Wall {
+    clock: fn() -> SystemTime,
+    /// When it was last looked at, on both clocks.
+    looked_at: AtomicU64,
+    then: Mutex<(SystemTime, Instant)>,
+}
+
+impl<M: Manager> Shared<M> {
+    pub(super) fn new(parts: Parts<M>) -> Self {
+        use super::recorder::Recorder;
+        let (prepare, finish) = (
+            parts.before_acquire.any_boxed(),
+            parts.after_release.any_boxed(),
+        );
+        let tuning = Tuning::new(&parts.config, prepare, finish);
+        let recorder = Recorder::new(parts.config.flight_recorder);
+        let origin = Instant::now();
+        Self {
+            state: Mutex::new(State::new(tuning.clone(), parts.seed, recorder)),
+            manager: parts.manager,
+            tuning,
+            seed: parts.seed,
+            after_connect: parts.after_connect,
+            before_acquire: parts.before_acquire,
+            after_release: parts.after_release,
+            metrics: parts.metrics,
+            runtime: Mutex::default(),
+            handles: AtomicUsize::new(1),
+            nudge: Notify::new(),
+            changed: Notify::new(),
+            shut: watch::Sender::new(false),
+            last_error: Mutex::new(None),
+            diagnosis: Mutex::new(None),
+            origin,
+            wall: Wall {
+                clock: parts.wall_clock,
+                looked_at: AtomicU64::new(0),
+                then: Mutex::new(((parts.wall_clock)(), origin)),
+            },
+            config: parts.config,
+        }
+    }
+
+    /// Runs the state machine under the lock, then carries out what it asks for.
+    pub(crate) fn with<R>(
+        self: &Arc<Self>,
+        run: impl FnOnce(&mut State<Conn<M>>, &mut Effects<Conn<M>>) -> R,
+    ) -> R {
+        let mut fx = Effects::new();
+        let result = run(&mut lock(&self.state), &mut fx);
+        self.perform(fx);
+        result
+    }
+
+    /// Runs the state machine under the lock; the caller carries out what it asks for.
+    pub(super) fn lock_state<R>(&self, run: impl FnOnce(&mut State<Conn<M>>) -> R) -> R {
+        run(&mut lock(&self.state))
+    }
+
+    /// Reads the state under the lock.
+    pub(crate) fn read<R>(&self, look: impl FnOnce(&State<Conn<M>>) -> R) -> R {
+        look(&lock(&self.state))
+    }
+
+    pub(super) fn perform(self: &Arc<Self>, fx: Effects<Conn<M>>) {
+        if let Some(waker) = fx.wake {
+            quietly(|| waker.wake());
+        }
+        fx.wake_more
+            .into_iter()
+            .for_each(|waker| quietly(|| Waker::wake(waker)));
+        fx.stale
+            .into_iter()
+            .for_each(|waker| quietly(|| drop(waker)));
+        if fx.nudge {
+            self.nudge.notify_one();
+        }
+        if fx.changed {
+            self.changed.notify_waiters();
+        }
+        for start in fx.connect {
+            tasks::connect(SlotToken::new(self.clone(), start.slot), start);
+        }
+        fx.validate
+            .into_iter()
+            .for_each(|(live, ping)| tasks::validate(live, ping));
+        fx.reset
+            .into_iter()
+            .for_each(|(live, why)| tasks::reset(live, why));
+        fx.close
+            .into_iter()
+            .for_each(|(live, _)| tasks::close(live));
+        let pool = &self.config.name;
+        for caller in fx.stalled {
+            let (site, operation) = (caller.site, caller.operation);
+            self.tell(|m| {
+                m.stalled(&Stalled {
+                    pool,
+                    site,
+                    operation,
+                })
+            });
+        }
+        for (caller, held) in fx.leaks {
+            let (site, operation) = (caller.site, caller.operation);
+            let held = Duration::from_nanos(held);
+            self.tell(|m| {
+                m.leaked(&Leaked {
+                    pool,
+                    site,
+                    operation,
+                    held,
+                })
+            });
+        }
+    }
+
+    /// Tells the observer, if there is one; its panic is its own affair.
+    pub(crate) fn tell(&self, tell: impl FnOnce(&dyn Metrics)) {
+        if let Some(metrics) = &self.metrics {
+            quietly(|| tell(&**metrics));
+        }
+    }
+
+    pub(crate) fn now(&self) -> Time {
+        Time(super::state::nanos(
+            Instant::now().saturating_duration_since(self.origin),
+        ))
+    }
+
+    pub(crate) fn instant(&self, time: Time) -> Instant {
+        self.origin + Duration::from_nanos(time.0).min(crate::config::FAR)
+    }
+
+    /// Looks, now and then, whether the machine slept: then every connection is suspect.
+    pub(crate) fn look_at_the_wall_clock(self: &Arc<Self>, now: Time) {
+        let looked_at = self.wall.looked_at.load(Ordering::Relaxed);
+        if now.0.saturating_sub(looked_at) < LOOK {
+            return;
+        }
+        self.wall.looked_at.store(now.0, Ordering::Relaxed);
+        let (wall, mono) = ((self.wall.clock)(), Instant::now());
+        let (old_wall, old_mono) = std::mem::replace(&mut *lock(&self.wall.then), (wall, mono));
+        let on_the_wall = wall.duration_since(old_wall).unwrap_or_default();
+        let ahead = on_the_wall.saturating_sub(mono.saturating_duration_since(old_mono));
+        if ahead > JUMP {
+            self.with(|state, _| state.suspect_all());
+        }
+    }
+
+    pub(crate) fn keep_error(&self, error: Arc<dyn StdError + Send + Sync>) {
+        let old = lock(&self.last_error).replace((self.now(), error));
+        super::slot::discard(old);
+    }
+
+    /// The last connect error and when it was.
+    pub(crate) fn last_error(&self) -> Option<(Time, Arc<dyn StdError + Send + Sync>)> {
+        lock(&self.last_error).clone()
+    }
+}
+
+impl<M: Manager> fmt::Debug for Shared<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("name", &self.config.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Runs what may be a user's code, whose panic is its own affair.
+pub(crate) fn quietly(run: impl FnOnce()) {
+    let _ = catch_unwind(AssertUnwindSafe(run));
+}

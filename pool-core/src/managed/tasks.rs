@@ -1,0 +1,244 @@
+//! The pool's background work: connect, validate, reset, close. Each runs in a task that no caller
+//! owns, under a deadline of its own, carrying its slot's token; each ends by telling the state
+//! machine, or by dropping the token.
+
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::shared::Shared;
+use super::slot::{Live, SlotToken};
+use super::state::{Settled, Start, nanos};
+use crate::manager::{BoxError, ConnectContext, ErrorClass, Limits, Reset};
+use crate::metrics::{ConnectFailed, Connected, ResetDone, Validated};
+use crate::snapshot::CloseReason;
+use crate::{Cause, Manager};
+
+/// Opens a connection for a slot.
+pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
+    let shared = token.shared.clone();
+    shared.spawn((token, start), |(token, start)| async move {
+        let shared = token.shared.clone();
+        let begun = Instant::now();
+        let within = shared.config.connect_timeout;
+        let cx = ConnectContext {
+            id: start.id,
+            attempt: start.attempt,
+            deadline: begun
+                .checked_add(within)
+                .unwrap_or(begun + crate::config::FAR),
+            activity: start.activity,
+        };
+        let opened = {
+            let mut shut = shared.shut.subscribe();
+            let open = guarded(timeout(within, open(&shared, &cx)));
+            let closed = shut.wait_for(|shut| *shut);
+            first_of(open, async { drop(closed.await) }).await
+        };
+        let took = begun.elapsed();
+        let name = &shared.config.name;
+        let failure = match opened {
+            Some(Ok(Ok(Ok((connection, limits))))) => {
+                let (key, now) = (token.key, shared.now());
+                let live = Box::new(Live { connection, token });
+                shared.tell(|m| {
+                    m.connected(&Connected {
+                        pool: name,
+                        id: start.id,
+                        took,
+                    })
+                });
+                return shared.with(|state, fx| state.connected(key, live, limits, now, fx));
+            }
+            Some(Ok(Ok(Err((class, error))))) => (Some(class), error),
+            Some(Ok(Err(_elapsed))) => {
+                let text = format!("connect timed out after {within:?}");
+                (Some(ErrorClass::Transient), text.into())
+            }
+            Some(Err(Panicked(text))) => (None, format!("connect panicked: {text}").into()),
+            None => (Some(ErrorClass::Transient), "the pool is closed".into()),
+        };
+        fail(token, &start.id, failure, took);
+    });
+}
+
+fn fail<M: Manager>(
+    mut token: SlotToken<M>,
+    id: &u64,
+    (class, error): (Option<ErrorClass>, BoxError),
+    took: Duration,
+) {
+    let shared = token.shared.clone();
+    let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
+    shared.keep_error(error.clone());
+    let event = ConnectFailed {
+        pool: &shared.config.name,
+        id: *id,
+        class: class.unwrap_or(ErrorClass::Transient),
+        error: &*error,
+        took,
+    };
+    shared.tell(|m| m.connect_failed(&event));
+    token.spent = true;
+    let (key, now) = (token.key, shared.now());
+    shared.with(|state, fx| state.connect_failed(key, class, now, fx));
+}
+
+type Opened<M> = Result<(<M as Manager>::Connection, Limits), (ErrorClass, BoxError)>;
+
+async fn open<M: Manager>(shared: &Shared<M>, cx: &ConnectContext) -> Opened<M> {
+    let manager = &shared.manager;
+    let mut connection = manager
+        .connect(cx)
+        .await
+        .map_err(|error| (manager.classify(&error), error.into()))?;
+    match shared.after_connect.run(&mut connection).await {
+        Ok(()) => {
+            let limits = manager.limits(&connection);
+            Ok((connection, limits))
+        }
+        Err(error) => {
+            manager.close(connection).await;
+            Err((ErrorClass::Transient, error))
+        }
+    }
+}
+
+/// Proves a connection by a ping, where that is needed, and runs the `before_acquire` hooks.
+pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
+    let shared = live.token.shared.clone();
+    shared.spawn(live, move |mut live| async move {
+        let shared = live.token.shared.clone();
+        let begun = Instant::now();
+        let connection = &mut live.connection;
+        let run = async {
+            if ping {
+                shared
+                    .manager
+                    .ping(connection)
+                    .await
+                    .map_err(|_| Settled::Failed)?;
+            }
+            if shared.before_acquire.any_boxed() {
+                let hooks = shared.before_acquire.run(connection).await;
+                hooks.map_err(|_| Settled::Close(CloseReason::Validation))?;
+            }
+            Ok(())
+        };
+        let outcome = guarded(timeout(shared.config.ping_timeout, run)).await;
+        let took = begun.elapsed();
+        let settled = match outcome {
+            Ok(Ok(Ok(()))) => Settled::Proven { took: nanos(took) },
+            Ok(Ok(Err(settled))) => settled,
+            Ok(Err(_)) | Err(_) => Settled::Failed,
+        };
+        let alive = matches!(settled, Settled::Proven { .. });
+        let pool = &shared.config.name;
+        shared.tell(|m| m.validated(&Validated { pool, alive, took }));
+        settle(live, settled);
+    });
+}
+
+/// Cleans a connection, where that is needed, and runs the `after_release` hooks.
+pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
+    let shared = live.token.shared.clone();
+    shared.spawn(live, move |mut live| async move {
+        let shared = live.token.shared.clone();
+        let begun = Instant::now();
+        let connection = &mut live.connection;
+        let run = async {
+            let reset = match why {
+                Some(why) => shared.manager.reset(connection, why).await.map_err(drop)?,
+                None => Reset::Kept,
+            };
+            match reset {
+                Reset::Kept => {}
+                Reset::Wiped => shared.after_connect.run(connection).await.map_err(drop)?,
+                Reset::Discard => return Err(()),
+            }
+            if shared.after_release.any_boxed() {
+                shared.after_release.run(connection).await.map_err(drop)?;
+            }
+            Ok(())
+        };
+        let outcome = guarded(timeout(shared.config.reset_timeout, run)).await;
+        let took = begun.elapsed();
+        let kept = matches!(outcome, Ok(Ok(Ok(()))));
+        let settled = match kept {
+            true => Settled::Reset { took: nanos(took) },
+            false => Settled::Close(CloseReason::Reset),
+        };
+        let pool = &shared.config.name;
+        shared.tell(|m| m.reset(&ResetDone { pool, kept, took }));
+        settle(live, settled);
+    });
+}
+
+fn settle<M: Manager>(live: Box<Live<M>>, settled: Settled) {
+    let (shared, key) = (live.token.shared.clone(), live.token.key);
+    let now = shared.now();
+    shared.with(|state, fx| state.settle(key, live, settled, now, fx));
+}
+
+/// Ends a connection; its slot is free when it has ended, or at the deadline.
+pub(super) fn close<M: Manager>(live: Box<Live<M>>) {
+    let shared = live.token.shared.clone();
+    shared.spawn(live, |live| async move {
+        let shared = live.token.shared.clone();
+        let Live {
+            connection,
+            mut token,
+        } = *live;
+        let goodbye = timeout(
+            shared.config.close_timeout,
+            shared.manager.close(connection),
+        );
+        if let Ok(Err(_elapsed)) = guarded(goodbye).await {
+            token.abandoned = true;
+        }
+    });
+}
+
+/// What a panic said.
+pub(super) struct Panicked(String);
+
+/// Runs a future of the user's; a panic is an outcome.
+async fn guarded<F: Future>(future: F) -> Result<F::Output, Panicked> {
+    let mut future = pin!(future);
+    std::future::poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => Poll::Ready(Err(Panicked(message(&*payload)))),
+        },
+    )
+    .await
+}
+
+fn message(payload: &(dyn std::any::Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "(no text)".into())
+}
+
+/// Waits for the first, or for the second; the first wins a tie.
+async fn first_of<T>(
+    first: impl Future<Output = T>,
+    second: impl Future<Output = ()>,
+) -> Option<T> {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    std::future::poll_fn(|cx| {
+        if let Poll::Ready(output) = first.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        second.as_mut().poll(cx).map(|()| None)
+    })
+    .await
+}
