@@ -190,11 +190,7 @@ impl PoolConfig {
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
         let mut fault = |field, value: String, expected: String| {
-            faults.push(ConfigFault {
-                field,
-                value,
-                expected,
-            });
+            faults.push(ConfigFault { field, value, expected });
         };
         let size = |n: u32| n.to_string();
         if self.max_size == 0 {
@@ -210,11 +206,7 @@ impl PoolConfig {
         if let Some(max_idle) = self.max_idle
             && max_idle < self.min_idle
         {
-            fault(
-                "max_idle",
-                size(max_idle),
-                format!("at least min_idle ({})", self.min_idle),
-            );
+            fault("max_idle", size(max_idle), format!("at least min_idle ({})", self.min_idle));
         }
         if self.max_connecting == 0 {
             fault("max_connecting", size(0), "at least 1".into());
@@ -239,11 +231,7 @@ impl PoolConfig {
             fault("backoff_cap", format!("{:?}", self.backoff_cap), expected);
         }
         if !(0.0..=1.0).contains(&self.lifetime_jitter) {
-            fault(
-                "lifetime_jitter",
-                self.lifetime_jitter.to_string(),
-                "from 0 to 1".into(),
-            );
+            fault("lifetime_jitter", self.lifetime_jitter.to_string(), "from 0 to 1".into());
         }
         if let (Some(keepalive), Some(lifetime)) = (self.keepalive, self.max_lifetime)
             && keepalive >= lifetime
@@ -251,11 +239,7 @@ impl PoolConfig {
             let expected = format!("less than max_lifetime ({lifetime:?})");
             fault("keepalive", format!("{keepalive:?}"), expected);
         }
-        if faults.is_empty() {
-            Ok(())
-        } else {
-            Err(ConfigError { faults })
-        }
+        if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
     }
 }
 
@@ -289,11 +273,7 @@ impl fmt::Display for ConfigError {
         f.write_str("invalid pool configuration")?;
         for (i, fault) in self.faults.iter().enumerate() {
             let lead = if i == 0 { ": " } else { "; " };
-            write!(
-                f,
-                "{lead}{} is {}, must be {}",
-                fault.field, fault.value, fault.expected
-            )?;
+            write!(f, "{lead}{} is {}, must be {}", fault.field, fault.value, fault.expected)?;
         }
         Ok(())
     }
@@ -389,9 +369,7 @@ mod tests {
             ]
         );
         assert!(
-            error
-                .to_string()
-                .contains("min_size is 3, must be at most max_size (0)"),
+            error.to_string().contains("min_size is 3, must be at most max_size (0)"),
             "{error}"
         );
     }
@@ -406,10 +384,7 @@ mod tests {
         assert_eq!(config.idle_timeout, Some(Duration::from_secs(15)));
         assert_eq!(config.max_lifetime, None);
         assert_eq!(config.connect_timeout, Duration::from_millis(2500));
-        assert_eq!(
-            config.validation,
-            Validation::IfIdleFor(Duration::from_secs(3))
-        );
+        assert_eq!(config.validation, Validation::IfIdleFor(Duration::from_secs(3)));
         assert_eq!(config.reuse, Reuse::Fifo);
         let again = serde_json::to_string(&config).unwrap();
         assert_eq!(serde_json::from_str::<PoolConfig>(&again).unwrap(), config);
@@ -418,11 +393,7 @@ mod tests {
     #[cfg(feature = "serde")]
     #[test]
     fn a_wrong_duration_or_field_says_what_would_be_right() {
-        let error = |json| {
-            serde_json::from_str::<PoolConfig>(json)
-                .unwrap_err()
-                .to_string()
-        };
+        let error = |json| serde_json::from_str::<PoolConfig>(json).unwrap_err().to_string();
         assert!(error(r#"{"connect_timeout": "soon"}"#).contains("such as \"30s\""));
         assert!(error(r#"{"connect_timeout": -1}"#).contains("such as \"30s\""));
         assert!(error(r#"{"max_sise": 1}"#).contains("max_size"));

@@ -129,14 +129,7 @@ impl AcquireError {
     }
 
     fn advice(&self) -> Option<String> {
-        let Inner {
-            kind,
-            phase,
-            holders,
-            snapshot,
-            nested,
-            ..
-        } = &*self.0;
+        let Inner { kind, phase, holders, snapshot, nested, .. } = &*self.0;
         if let Some(nested) = nested {
             let what = if nested.deadlock {
                 "Every holder waits for a further connection, so none will come back: a deadlock"
@@ -149,10 +142,7 @@ impl AcquireError {
                 nested.site
             ));
         }
-        if !matches!(
-            kind,
-            AcquireErrorKind::TimedOut | AcquireErrorKind::QueueFull
-        ) {
+        if !matches!(kind, AcquireErrorKind::TimedOut | AcquireErrorKind::QueueFull) {
             return None;
         }
         let idle = holders.first().and_then(|holder| holder.idle_share);
@@ -174,15 +164,7 @@ impl AcquireError {
 
 impl fmt::Display for AcquireError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Inner {
-            kind,
-            waited,
-            phase,
-            snapshot,
-            holders,
-            source,
-            ..
-        } = &*self.0;
+        let Inner { kind, waited, phase, snapshot, holders, source, .. } = &*self.0;
         let waited = Seconds(*waited);
         write!(f, "{}: ", snapshot.name)?;
         match kind {
@@ -235,12 +217,7 @@ impl fmt::Display for AcquireError {
             }
         }
         if let Some(last) = source {
-            write!(
-                f,
-                "; last connect error {} ago: {}",
-                Seconds(last.ago),
-                last.error
-            )?;
+            write!(f, "; last connect error {} ago: {}", Seconds(last.ago), last.error)?;
         }
         match self.advice() {
             Some(advice) => write!(f, ". {advice}"),
@@ -263,9 +240,6 @@ impl fmt::Debug for AcquireError {
 impl StdError for AcquireError {
     /// The last connect error, if there was one.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        self.0
-            .source
-            .as_ref()
-            .map(|last| &*last.error as &(dyn StdError + 'static))
+        self.0.source.as_ref().map(|last| &*last.error as &(dyn StdError + 'static))
     }
 }

@@ -19,11 +19,7 @@ pub struct Histogram {
 impl Histogram {
     /// Empty.
     pub fn new() -> Self {
-        Self {
-            buckets: [0; BUCKETS],
-            sum: 0,
-            max: 0,
-        }
+        Self { buckets: [0; BUCKETS], sum: 0, max: 0 }
     }
 
     /// Adds a duration.
@@ -86,10 +82,7 @@ impl Histogram {
 
     /// The buckets in order: inclusive upper bound, and how many fell in.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.buckets
-            .iter()
-            .enumerate()
-            .map(|(i, n)| (Duration::from_nanos(upper(i)), *n))
+        self.buckets.iter().enumerate().map(|(i, n)| (Duration::from_nanos(upper(i)), *n))
     }
 }
 
@@ -154,12 +147,8 @@ mod tests {
     #[test]
     fn every_duration_falls_into_the_bucket_that_bounds_it() {
         for shift in 0..64 {
-            for nanos in [
-                1_u64 << shift,
-                (1 << shift) + 1,
-                (1 << shift) - 1,
-                (1 << shift) / 3 * 5,
-            ] {
+            for nanos in [1_u64 << shift, (1 << shift) + 1, (1 << shift) - 1, (1 << shift) / 3 * 5]
+            {
                 let i = index(nanos);
                 assert!(nanos <= upper(i), "{nanos} in {i}");
                 assert!(i == 0 || nanos > upper(i - 1), "{nanos} in {i}");

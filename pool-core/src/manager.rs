@@ -116,12 +116,7 @@ impl ConnectContext {
     pub fn new(id: u64, within: Duration) -> Self {
         let now = Instant::now();
         let deadline = now.checked_add(within).unwrap_or(now + crate::config::FAR);
-        Self {
-            id,
-            attempt: 1,
-            deadline,
-            activity: Activity::default(),
-        }
+        Self { id, attempt: 1, deadline, activity: Activity::default() }
     }
 
     /// The connection's number: unique in its pool, counted from 1.
@@ -274,9 +269,7 @@ struct ActivityInner {
 impl Activity {
     /// Marks the connection busy until the returned guard is dropped.
     pub fn busy(&self) -> Busy {
-        self.0
-            .since
-            .store(nanos().saturating_add(1), Ordering::Relaxed);
+        self.0.since.store(nanos().saturating_add(1), Ordering::Relaxed);
         self.0.used.store(1, Ordering::Relaxed);
         Busy(self.clone())
     }
@@ -290,9 +283,7 @@ impl Activity {
             0 => 0,
             since => nanos().saturating_sub(since - 1),
         };
-        Some(Duration::from_nanos(
-            self.0.total.load(Ordering::Relaxed).saturating_add(running),
-        ))
+        Some(Duration::from_nanos(self.0.total.load(Ordering::Relaxed).saturating_add(running)))
     }
 }
 
@@ -305,9 +296,7 @@ impl Drop for Busy {
         let inner = &self.0.0;
         let since = inner.since.swap(0, Ordering::Relaxed);
         if since > 0 {
-            inner
-                .total
-                .fetch_add(nanos().saturating_sub(since - 1), Ordering::Relaxed);
+            inner.total.fetch_add(nanos().saturating_sub(since - 1), Ordering::Relaxed);
         }
     }
 }

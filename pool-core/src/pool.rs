@@ -76,11 +76,7 @@ impl Request {
     /// Asks from the place that calls this.
     #[track_caller]
     pub fn new() -> Self {
-        Self {
-            site: Location::caller(),
-            operation: None,
-            timeout: None,
-        }
+        Self { site: Location::caller(), operation: None, timeout: None }
     }
 
     /// Not the pool's timeout but this: zero tries once, `None` waits without limit.

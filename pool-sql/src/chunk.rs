@@ -41,11 +41,7 @@ pub fn split_tail(rows: usize, chunk: usize) -> impl Iterator<Item = usize> + Se
     let chunk = chunk.max(1);
     let mut left = rows;
     from_fn(move || {
-        let next = if left >= chunk {
-            chunk
-        } else {
-            1 << left.checked_ilog2()?
-        };
+        let next = if left >= chunk { chunk } else { 1 << left.checked_ilog2()? };
         left -= next;
         Some(next)
     })
@@ -78,30 +74,20 @@ pub struct Chunker {
 impl Chunker {
     /// For rows of `width` values: the dialect's [`chunk_rows`], and 1 MiB.
     pub fn new(dialect: Dialect, width: usize) -> Self {
-        Self {
-            width,
-            max_rows: chunk_rows(dialect, width),
-            max_bytes: DEFAULT_MAX_BYTES,
-        }
+        Self { width, max_rows: chunk_rows(dialect, width), max_bytes: DEFAULT_MAX_BYTES }
     }
 
     /// At most so many rows; at least 1.
     #[must_use]
     pub fn max_rows(self, rows: usize) -> Self {
-        Self {
-            max_rows: rows.max(1),
-            ..self
-        }
+        Self { max_rows: rows.max(1), ..self }
     }
 
     /// At most so many bytes of values, by [`Value::size`]. A row that is larger gets a chunk of its
     /// own.
     #[must_use]
     pub fn max_bytes(self, bytes: usize) -> Self {
-        Self {
-            max_bytes: bytes,
-            ..self
-        }
+        Self { max_bytes: bytes, ..self }
     }
 
     /// The most rows in a chunk, and so in a statement.
@@ -163,11 +149,7 @@ where
         let values = row.as_ref();
         if values.len() != self.limits.width {
             let (wanted, found) = (self.limits.width, values.len());
-            return Err(PlanError::RowWidth {
-                row: self.seen,
-                wanted,
-                found,
-            });
+            return Err(PlanError::RowWidth { row: self.seen, wanted, found });
         }
         self.seen += 1;
         let size = values.iter().map(|value| value.size()).sum();
@@ -251,14 +233,7 @@ mod tests {
         let rows = [vec![Value::I64(1)], vec![], vec![Value::I64(3)]];
         let mut chunks = Chunker::new(Dialect::MySql, 1).max_rows(1).chunks(rows);
         assert_eq!(chunks.next(), Some(Ok(vec![vec![Value::I64(1)]])));
-        assert_eq!(
-            chunks.next(),
-            Some(Err(PlanError::RowWidth {
-                row: 1,
-                wanted: 1,
-                found: 0
-            }))
-        );
+        assert_eq!(chunks.next(), Some(Err(PlanError::RowWidth { row: 1, wanted: 1, found: 0 })));
         assert_eq!(chunks.next(), None);
     }
 

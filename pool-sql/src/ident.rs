@@ -98,13 +98,7 @@ impl Ident {
     pub fn quoted(&self, dialect: Dialect) -> Result<String, PlanError> {
         if let Some((length, limit, unit)) = dialect.too_long(&self.0) {
             let name = self.0.clone();
-            return Err(PlanError::NameTooLong {
-                name,
-                dialect,
-                length,
-                limit,
-                unit,
-            });
+            return Err(PlanError::NameTooLong { name, dialect, length, limit, unit });
         }
         let quote = dialect.quote();
         let mut out = String::with_capacity(self.0.len() + 2);
@@ -244,15 +238,9 @@ mod tests {
     #[test]
     fn refuses_what_no_database_takes() {
         assert_eq!(Ident::parse(""), Err(PlanError::EmptyName));
-        assert!(matches!(
-            Ident::parse("a\0b"),
-            Err(PlanError::NulInName { .. })
-        ));
+        assert!(matches!(Ident::parse("a\0b"), Err(PlanError::NulInName { .. })));
         assert_eq!(TableName::parse("app."), Err(PlanError::EmptyName));
-        assert!(matches!(
-            TableName::parse("a.b.c"),
-            Err(PlanError::TooManyDots { .. })
-        ));
+        assert!(matches!(TableName::parse("a.b.c"), Err(PlanError::TooManyDots { .. })));
     }
 
     #[test]
@@ -266,10 +254,7 @@ mod tests {
         assert!(long.quoted(Dialect::Sqlite).is_ok());
         assert_eq!(
             long.quoted(Dialect::MySql).unwrap_err().to_string(),
-            format!(
-                "the name `{}` has 65 characters; MySql takes at most 64",
-                long.as_str()
-            ),
+            format!("the name `{}` has 65 characters; MySql takes at most 64", long.as_str()),
         );
     }
 }

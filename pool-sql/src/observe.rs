@@ -56,29 +56,19 @@ pub struct Statement<'a> {
 impl<'a> Statement<'a> {
     /// A statement for a database, nothing else known.
     pub fn new(backend: &'static str) -> Self {
-        Self {
-            backend,
-            operation: None,
-            sql: None,
-        }
+        Self { backend, operation: None, sql: None }
     }
 
     /// With what the application calls it.
     #[must_use]
     pub fn with_operation(self, operation: &'static str) -> Self {
-        Self {
-            operation: Some(operation),
-            ..self
-        }
+        Self { operation: Some(operation), ..self }
     }
 
     /// With its text.
     #[must_use]
     pub fn with_sql(self, sql: &'a str) -> Self {
-        Self {
-            sql: Some(sql),
-            ..self
-        }
+        Self { sql: Some(sql), ..self }
     }
 }
 
@@ -97,29 +87,19 @@ pub struct Outcome {
 impl Outcome {
     /// A success; how many rows is not known.
     pub fn new(took: Duration) -> Self {
-        Self {
-            took,
-            rows: None,
-            error: None,
-        }
+        Self { took, rows: None, error: None }
     }
 
     /// With the rows returned or changed.
     #[must_use]
     pub fn with_rows(self, rows: u64) -> Self {
-        Self {
-            rows: Some(rows),
-            ..self
-        }
+        Self { rows: Some(rows), ..self }
     }
 
     /// As a failure.
     #[must_use]
     pub fn with_error(self, code: ErrorCode) -> Self {
-        Self {
-            error: Some(code),
-            ..self
-        }
+        Self { error: Some(code), ..self }
     }
 }
 
@@ -209,10 +189,7 @@ mod tests {
 
     impl StatementObserver for Log {
         fn started(&self, statement: &Statement<'_>) {
-            self.0
-                .lock()
-                .unwrap()
-                .push(format!("start {}", statement.sql.unwrap_or("?")));
+            self.0.lock().unwrap().push(format!("start {}", statement.sql.unwrap_or("?")));
         }
 
         fn finished(&self, _: &Statement<'_>, outcome: &Outcome) {
@@ -232,9 +209,7 @@ mod tests {
     #[test]
     fn a_panicking_observer_stops_nobody() {
         let log = Arc::new(Log::default());
-        let observers = Observers::default()
-            .with(Arc::new(Panics))
-            .with(log.clone());
+        let observers = Observers::default().with(Arc::new(Panics)).with(log.clone());
         assert!(!observers.is_empty() && Observers::default().is_empty());
 
         let statement = Statement::new("mysql").with_sql("SELECT ?");

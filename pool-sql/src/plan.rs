@@ -33,17 +33,11 @@ fn parse_columns(
         }
         parsed.push(column);
     }
-    if parsed.is_empty() {
-        Err(no_columns(table))
-    } else {
-        Ok(parsed)
-    }
+    if parsed.is_empty() { Err(no_columns(table)) } else { Ok(parsed) }
 }
 
 fn no_columns(table: &TableName) -> PlanError {
-    PlanError::NoColumns {
-        table: table.display(),
-    }
+    PlanError::NoColumns { table: table.display() }
 }
 
 /// The first of `wanted` that is not among `columns` is an error.
@@ -53,10 +47,7 @@ fn check_among(table: &TableName, columns: &[Ident], wanted: &[Ident]) -> Result
         Some(name) => Err(PlanError::NotAmongColumns {
             table: table.display(),
             column: name.as_str().into(),
-            columns: columns
-                .iter()
-                .map(|column| column.as_str().into())
-                .collect(),
+            columns: columns.iter().map(|column| column.as_str().into()).collect(),
         }),
     }
 }
@@ -64,12 +55,9 @@ fn check_among(table: &TableName, columns: &[Ident], wanted: &[Ident]) -> Result
 /// `columns` with `needed` at the end unless it is there, and where it is.
 fn with_column(columns: &[Ident], needed: &Ident) -> (Vec<Ident>, usize) {
     let mut columns = columns.to_vec();
-    let index = columns
-        .iter()
-        .position(|column| column == needed)
-        .unwrap_or_else(|| {
-            columns.push(needed.clone());
-            columns.len() - 1
-        });
+    let index = columns.iter().position(|column| column == needed).unwrap_or_else(|| {
+        columns.push(needed.clone());
+        columns.len() - 1
+    });
     (columns, index)
 }

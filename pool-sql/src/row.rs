@@ -73,9 +73,7 @@ impl Row {
 /// Column names with types and lengths; no content.
 impl fmt::Debug for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_map()
-            .entries(self.columns.iter().zip(&self.values))
-            .finish()
+        f.debug_map().entries(self.columns.iter().zip(&self.values)).finish()
     }
 }
 
@@ -102,18 +100,10 @@ impl RowError {
 
 impl fmt::Display for RowError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            column,
-            wanted,
-            found,
-            columns,
-        } = self;
+        let Self { column, wanted, found, columns } = self;
         match found {
             Some(found) => {
-                write!(
-                    f,
-                    "column `{column}` is {found}, which does not read as {wanted}"
-                )?;
+                write!(f, "column `{column}` is {found}, which does not read as {wanted}")?;
             }
             None => write!(f, "there is no column `{column}` to read as {wanted}")?,
         }
@@ -139,11 +129,7 @@ impl<'a, T: FromValue<'a>> FromValue<'a> for Option<T> {
     const WANTED: &'static str = T::WANTED;
 
     fn from_value(value: Value<'a>) -> Option<Self> {
-        if value.is_null() {
-            Some(None)
-        } else {
-            T::from_value(value).map(Some)
-        }
+        if value.is_null() { Some(None) } else { T::from_value(value).map(Some) }
     }
 }
 
@@ -213,10 +199,8 @@ mod tests {
     use crate::value::ValueType;
 
     fn row(values: Vec<OwnedValue>) -> Row {
-        let names: Vec<Box<str>> = ["a", "b", "c", "d"][..values.len()]
-            .iter()
-            .map(|&n| n.into())
-            .collect();
+        let names: Vec<Box<str>> =
+            ["a", "b", "c", "d"][..values.len()].iter().map(|&n| n.into()).collect();
         Row::new(names.into(), values)
     }
 
@@ -241,10 +225,7 @@ mod tests {
 
     #[test]
     fn times_round_trip() {
-        for time in [
-            UNIX_EPOCH - Duration::from_micros(5),
-            UNIX_EPOCH + Duration::from_secs(5),
-        ] {
+        for time in [UNIX_EPOCH - Duration::from_micros(5), UNIX_EPOCH + Duration::from_secs(5)] {
             assert_eq!(row(vec![Value::from(time).into_owned()]).get("a"), Ok(time));
         }
     }

@@ -305,24 +305,15 @@ mod tests {
     #[test]
     fn none_keeps_its_type() {
         assert_eq!(Value::from(None::<u64>), Value::Null(ValueType::U64));
-        assert_eq!(
-            Value::from(None::<SystemTime>).value_type(),
-            ValueType::Timestamp
-        );
+        assert_eq!(Value::from(None::<SystemTime>).value_type(), ValueType::Timestamp);
         assert_eq!(Value::from(Some(3_u16)), Value::I64(3));
     }
 
     #[test]
     fn times_saturate_and_go_before_the_epoch() {
         let second = Duration::from_secs(1);
-        assert_eq!(
-            Value::from(UNIX_EPOCH + second),
-            Value::Timestamp(1_000_000)
-        );
-        assert_eq!(
-            Value::from(UNIX_EPOCH - second),
-            Value::Timestamp(-1_000_000)
-        );
+        assert_eq!(Value::from(UNIX_EPOCH + second), Value::Timestamp(1_000_000));
+        assert_eq!(Value::from(UNIX_EPOCH - second), Value::Timestamp(-1_000_000));
         if let Some(far) = UNIX_EPOCH.checked_add(Duration::from_secs(i64::MAX as u64 / 2)) {
             assert_eq!(Value::from(far), Value::Timestamp(i64::MAX));
         }

@@ -46,17 +46,12 @@ impl RelatedRows {
     /// The children of one parent, in the plan's order; empty for one that has none, or was not
     /// asked for.
     pub fn children(&self, parent: Value<'_>) -> &[Row] {
-        self.positions
-            .get(&Key::of(parent))
-            .map_or(&[], |&position| self.group(position))
+        self.positions.get(&Key::of(parent)).map_or(&[], |&position| self.group(position))
     }
 
     /// The parents in the order asked for, each once, with their children.
     pub fn iter(&self) -> impl Iterator<Item = (Value<'_>, &[Row])> {
-        self.parents
-            .iter()
-            .enumerate()
-            .map(|(i, parent)| (parent.as_ref(), self.group(i)))
+        self.parents.iter().enumerate().map(|(i, parent)| (parent.as_ref(), self.group(i)))
     }
 
     /// As [`Found::unmatched`]: rows of a parent that only the database finds equal to one asked for.
@@ -65,9 +60,7 @@ impl RelatedRows {
     }
 
     fn group(&self, position: usize) -> &[Row] {
-        let start = position
-            .checked_sub(1)
-            .map_or(0, |before| self.ends[before]);
+        let start = position.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.rows[start..self.ends[position]]
     }
 }
@@ -99,10 +92,7 @@ pub struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// The ids asked for, in their order.
     pub fn new(ids: &[Value<'a>]) -> Self {
-        let mut wanted = Self {
-            ids: Vec::new(),
-            positions: HashMap::with_capacity(ids.len()),
-        };
+        let mut wanted = Self { ids: Vec::new(), positions: HashMap::with_capacity(ids.len()) };
         for id in ids {
             let position = wanted.ids.len();
             if *wanted.positions.entry(Key::of(*id)).or_insert(position) == position {
@@ -121,11 +111,7 @@ impl<'a> Wanted<'a> {
     pub fn found(self, rows: Vec<Row>, id_index: usize) -> Found {
         let (rows, counts, unmatched) = self.arrange(rows, id_index);
         let missing = self.ids.iter().zip(counts).filter(|(_, count)| *count == 0);
-        Found {
-            rows,
-            missing: missing.map(|(id, _)| id.into_owned()).collect(),
-            unmatched,
-        }
+        Found { rows, missing: missing.map(|(id, _)| id.into_owned()).collect(), unmatched }
     }
 
     /// Groups rows by the parent's id at `parent_index`; their order within a parent is kept.
@@ -138,11 +124,7 @@ impl<'a> Wanted<'a> {
         RelatedRows {
             ends: ends.collect(),
             parents: self.ids.iter().map(|id| id.into_owned()).collect(),
-            positions: self
-                .positions
-                .into_iter()
-                .map(|(key, i)| (key.into_owned(), i))
-                .collect(),
+            positions: self.positions.into_iter().map(|(key, i)| (key.into_owned(), i)).collect(),
             rows,
             unmatched,
         }
@@ -154,10 +136,7 @@ impl<'a> Wanted<'a> {
         let mut counts = vec![0; self.ids.len()];
         let mut unmatched = Vec::new();
         for row in rows {
-            match row
-                .at(index)
-                .and_then(|id| self.positions.get(&Key::of(id)).copied())
-            {
+            match row.at(index).and_then(|id| self.positions.get(&Key::of(id)).copied()) {
                 Some(position) => {
                     counts[position] += 1;
                     placed.push((position, row));
@@ -166,11 +145,7 @@ impl<'a> Wanted<'a> {
             }
         }
         placed.sort_by_key(|(position, _)| *position); // stable
-        (
-            placed.into_iter().map(|(_, row)| row).collect(),
-            counts,
-            unmatched,
-        )
+        (placed.into_iter().map(|(_, row)| row).collect(), counts, unmatched)
     }
 }
 
@@ -297,15 +272,7 @@ mod tests {
     fn null_and_a_row_without_the_column_match_nothing_asked_for() {
         let ids = [Value::Null(ValueType::I64), Value::I64(1)];
         let found = Wanted::new(&ids).found(vec![row(1, 0)], 5);
-        assert_eq!(
-            (found.rows.len(), found.missing.len(), found.unmatched.len()),
-            (0, 2, 1)
-        );
-        assert!(
-            Wanted::new(&[])
-                .related(Vec::new(), 0)
-                .children(Value::I64(1))
-                .is_empty()
-        );
+        assert_eq!((found.rows.len(), found.missing.len(), found.unmatched.len()), (0, 2, 1));
+        assert!(Wanted::new(&[]).related(Vec::new(), 0).children(Value::I64(1)).is_empty());
     }
 }

@@ -1,1 +1,27 @@
-//! placeholder
+//! Fakes and faults for testing connection pools and their managers.
+//!
+//! [`FakeServer`] is a database server that exists only in memory and on tokio's clock: it connects,
+//! pings, resets and closes as it is told to, it can die, go silent and come back, and it counts
+//! what a server would see. With a paused clock (`#[tokio::test(start_paused = true)]`) hours pass
+//! in milliseconds.
+//!
+//! ```
+//! use std::time::Duration;
+//! use pool_core::{ErrorClass, ManagedPool};
+//! use pool_testkit::{Behaviour, FakeServer, Op};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! let server = FakeServer::new();
+//! server.next(Op::Connect, [Behaviour::Fail(ErrorClass::Transient), Behaviour::Ok]);
+//!
+//! let pool = ManagedPool::builder(server.manager()).max_size(1).build().unwrap();
+//! let connection = pool.acquire().await.unwrap(); // the second attempt
+//! assert_eq!(server.calls(Op::Connect), 2);
+//! assert_eq!(server.open(), 1);
+//! # drop(connection); }
+//! ```
+#![forbid(unsafe_code)]
+
+mod fake;
+
+pub use fake::{Behaviour, FakeConnection, FakeError, FakeManager, FakeServer, Op};

@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 use super::guard::{ManagedGuard, judge_checkout};
 use super::shared::Shared;
 use super::slot::Live;
-use super::state::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Who, nanos};
+use super::state::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who, nanos};
 use super::waiters::WaiterKey;
 use crate::metrics::Acquired;
 use crate::sync::Arc;
@@ -35,12 +35,7 @@ pub struct Acquire<'a, M: Manager> {
 
 impl<'a, M: Manager> Acquire<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>, site: &'static Location<'static>) -> Self {
-        Self {
-            shared,
-            site,
-            operation: None,
-            timeout: shared.config.acquire_timeout,
-        }
+        Self { shared, site, operation: None, timeout: shared.config.acquire_timeout }
     }
 
     /// How long this one takes at most: zero tries once, `None` waits without limit.
@@ -64,11 +59,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
     pub(super) fn start(self, who: Option<Who>) -> AcquireFuture<'a, M> {
         AcquireFuture {
             shared: self.shared,
-            caller: Caller {
-                site: self.site,
-                operation: self.operation,
-                who: Who::Unknown,
-            },
+            caller: Caller { site: self.site, operation: self.operation, who: Who::Unknown },
             who,
             timeout: self.timeout,
             begun: None,
@@ -90,9 +81,7 @@ impl<'a, M: Manager> IntoFuture for Acquire<'a, M> {
 
 impl<M: Manager> fmt::Debug for Acquire<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Acquire")
-            .field("site", &self.site)
-            .finish_non_exhaustive()
+        f.debug_struct("Acquire").field("site", &self.site).finish_non_exhaustive()
     }
 }
 
@@ -154,9 +143,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             let this = self.as_mut().project();
             let task = || tokio::task::try_id().map_or(Who::Unknown, Who::Task);
             this.caller.who = this.who.unwrap_or_else(task);
-            let deadline = this
-                .timeout
-                .map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
+            let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
             *this.begun = Some(Begun { at: now, deadline });
             this.shared.look_at_the_wall_clock(now);
         }
@@ -194,11 +181,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let (shared, caller) = (self.shared, self.caller);
         if self.ticket.is_none() {
             match shared.with(|state, fx| state.acquire(now, caller, fx)) {
-                Fast::Got {
-                    connection,
-                    ticket,
-                    hit,
-                } => {
+                Fast::Got { connection, ticket, hit } => {
                     return self.admit(connection, ticket, hit, 0, now);
                 }
                 Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
@@ -207,15 +190,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
             }
         }
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
-        let (ticket, waker) = (self.ticket, Some(cx.waker().clone()));
+        let wait = Wait { since: at, deadline, ticket: self.ticket };
+        let waker = Some(cx.waker().clone());
         let joined = shared.with(|state, fx| {
-            let key = state.enqueue(now, at, deadline, caller, ticket, waker, fx)?;
-            Ok((
-                key,
-                state
-                    .has_outcome(key)
-                    .then(|| state.take(key, now, None, fx)),
-            ))
+            let key = state.enqueue(now, wait, caller, waker, fx)?;
+            Ok((key, state.has_outcome(key).then(|| state.take(key, now, None, fx))))
         });
         match joined {
             Err(why) => Some(Err(self.refused(why, false, now))),
@@ -235,10 +214,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let key = self.key.expect("looked for only while in the queue");
         let waker = Some(cx.waker().clone());
-        match self
-            .shared
-            .with(|state, fx| state.take(key, now, waker, fx))
-        {
+        match self.shared.with(|state, fx| state.take(key, now, waker, fx)) {
             Taken::Nothing { bound: true, .. } => None,
             Taken::Nothing { bound: false, .. } => self.bind(now),
             taken => {
@@ -252,15 +228,8 @@ impl<M: Manager> AcquireFuture<'_, M> {
         mut self: Pin<&mut Self>,
         now: Time,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let key = self
-            .as_mut()
-            .project()
-            .key
-            .take()
-            .expect("times out only in the queue");
-        let taken = self
-            .shared
-            .with(|state, fx| state.give_up(key, now, false, fx));
+        let key = self.as_mut().project().key.take().expect("times out only in the queue");
+        let taken = self.shared.with(|state, fx| state.give_up(key, now, false, fx));
         self.accept(taken, now)
     }
 
@@ -271,12 +240,9 @@ impl<M: Manager> AcquireFuture<'_, M> {
         now: Time,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
-            Taken::Got {
-                connection,
-                ticket,
-                hit,
-                waited,
-            } => self.admit(connection, ticket, hit, waited, now),
+            Taken::Got { connection, ticket, hit, waited } => {
+                self.admit(connection, ticket, hit, waited, now)
+            }
             Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
             Taken::Nothing { suspended, .. } => {
                 Some(Err(self.refused(Refusal::TimedOut, suspended, now)))
@@ -330,16 +296,10 @@ impl<M: Manager> AcquireFuture<'_, M> {
             return None;
         }
         if let Some(key) = self.as_mut().project().key.take() {
-            let _ = self
-                .shared
-                .with(|state, fx| state.give_up(key, now, true, fx));
+            let _ = self.shared.with(|state, fx| state.give_up(key, now, true, fx));
         }
         let waited = now.since(self.begun.expect("set at the first poll").at);
-        Some(Err(self.shared.error(
-            AcquireErrorKind::NoRuntime,
-            self.caller,
-            waited,
-        )))
+        Some(Err(self.shared.error(AcquireErrorKind::NoRuntime, self.caller, waited)))
     }
 
     fn refused(&self, why: Refusal, suspended: bool, now: Time) -> AcquireError {
@@ -358,11 +318,8 @@ impl<M: Manager> AcquireFuture<'_, M> {
             let Some(handle) = shared.handle() else {
                 return Poll::Pending;
             };
-            let _inside = tokio::runtime::Handle::try_current()
-                .is_err()
-                .then(|| handle.enter());
-            this.timer
-                .set(Some(tokio::time::sleep_until(shared.instant(deadline))));
+            let _inside = tokio::runtime::Handle::try_current().is_err().then(|| handle.enter());
+            this.timer.set(Some(tokio::time::sleep_until(shared.instant(deadline))));
         }
         this.timer.as_pin_mut().expect("just set").poll(cx)
     }
@@ -373,16 +330,12 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// When a parked thread has to wake by itself.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.begun
-            .map(|begun| begun.deadline)
-            .filter(|deadline| *deadline != Time::NEVER)
+        self.begun.map(|begun| begun.deadline).filter(|deadline| *deadline != Time::NEVER)
     }
 }
 
 impl<M: Manager> fmt::Debug for AcquireFuture<'_, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AcquireFuture")
-            .field("site", &self.caller.site)
-            .finish_non_exhaustive()
+        f.debug_struct("AcquireFuture").field("site", &self.caller.site).finish_non_exhaustive()
     }
 }

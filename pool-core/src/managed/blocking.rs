@@ -48,10 +48,7 @@ impl<M: Manager> Blocking<'_, M> {
         let who = Who::Thread(thread.id());
         let future = acquire.start(Some(who));
         if on_async_worker() {
-            let caller = Caller {
-                who,
-                ..future.caller()
-            };
+            let caller = Caller { who, ..future.caller() };
             return Err(shared.error(AcquireErrorKind::WouldBlockAsync, caller, 0));
         }
         let waker = Waker::from(StdArc::new(Unpark(thread)));

@@ -56,8 +56,7 @@ impl<M: Manager> Shared<M> {
 
     /// Waits until no slot is taken.
     pub(super) async fn emptied(&self) {
-        self.until(|shared| shared.read(|state| state.open() == 0).then_some(()))
-            .await;
+        self.until(|shared| shared.read(|state| state.open() == 0).then_some(())).await;
     }
 
     /// Waits until a look at the state finds something; it looks again at each change.

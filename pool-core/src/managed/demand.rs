@@ -28,9 +28,7 @@ impl Backoff {
         tuning: &Tuning,
         rng: &mut fastrand::Rng,
     ) {
-        let doubled = tuning
-            .backoff_base
-            .saturating_mul(1 << self.failures.min(32));
+        let doubled = tuning.backoff_base.saturating_mul(1 << self.failures.min(32));
         let pause = doubled.min(tuning.backoff_cap) as f64 * (0.5 + 0.5 * rng.f64());
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now.after(pause as u64));
@@ -52,11 +50,7 @@ impl Backoff {
     }
 
     fn not_before(&self, somebody_waits: bool) -> Option<Time> {
-        if somebody_waits {
-            self.retry_at
-        } else {
-            self.quiet_until.or(self.retry_at)
-        }
+        if somebody_waits { self.retry_at } else { self.quiet_until.or(self.retry_at) }
     }
 }
 
@@ -134,12 +128,7 @@ impl<P> State<P> {
                 busy_before: None,
             });
             let attempt = self.backoff.failures().saturating_add(1);
-            fx.connect.push(Start {
-                slot,
-                id,
-                attempt,
-                activity,
-            });
+            fx.connect.push(Start { slot, id, attempt, activity });
         }
     }
 
@@ -174,11 +163,7 @@ impl<P> State<P> {
         now: Time,
         fx: &mut Effects<P>,
     ) {
-        self.recorder.note(Event::ConnectFailed {
-            slot: key,
-            class,
-            now,
-        });
+        self.recorder.note(Event::ConnectFailed { slot: key, class, now });
         self.slots.remove(key);
         self.phases[Phase::Connecting as usize] -= 1;
         match class {
@@ -187,8 +172,7 @@ impl<P> State<P> {
             Some(ErrorClass::Transient) | None => self.counts.connect_transient += 1,
         }
         let permanent = class == Some(ErrorClass::Permanent);
-        self.backoff
-            .failed(now, permanent, &self.tuning, &mut self.rng);
+        self.backoff.failed(now, permanent, &self.tuning, &mut self.rng);
         if class.is_none()
             && let Some(waiter) = self.first_waiter(now, fx)
         {

@@ -98,10 +98,7 @@ impl<M: Manager> Shared<M> {
         let source = self
             .last_error()
             .filter(|_| told)
-            .map(|(at, error)| LastError {
-                error,
-                ago: Duration::from_nanos(now.since(at)),
-            });
+            .map(|(at, error)| LastError { error, ago: Duration::from_nanos(now.since(at)) });
         let error = AcquireError::new(Inner {
             kind,
             waited,
@@ -112,15 +109,7 @@ impl<M: Manager> Shared<M> {
             nested: diagnosis.nested(caller.who),
         });
         let (pool, site, operation) = (&*self.config.name, caller.site, caller.operation);
-        self.tell(|m| {
-            m.acquire_failed(&AcquireFailed {
-                pool,
-                operation,
-                site,
-                waited,
-                kind,
-            })
-        });
+        self.tell(|m| m.acquire_failed(&AcquireFailed { pool, operation, site, waited, kind }));
         error
     }
 
@@ -132,24 +121,12 @@ impl<M: Manager> Shared<M> {
             return diagnosis.clone();
         }
         let (snapshot, held, waiting, failing) = self.read(|state| {
-            let waiting: HashSet<_> = state
-                .waiters()
-                .iter()
-                .take(WAITERS)
-                .map(|waiter| waiter.caller.who)
-                .collect();
+            let waiting: HashSet<_> =
+                state.waiters().iter().take(WAITERS).map(|waiter| waiter.caller.who).collect();
             let failing = state.failing();
-            (
-                snapshot(&self.config, state, now),
-                held(state, now),
-                waiting,
-                failing,
-            )
+            (snapshot(&self.config, state, now), held(state, now), waiting, failing)
         });
-        let held_by = held
-            .iter()
-            .map(|held| (held.caller.who, held.caller.site))
-            .collect();
+        let held_by = held.iter().map(|held| (held.caller.who, held.caller.site)).collect();
         let diagnosis = Arc::new(Diagnosis {
             snapshot: Arc::new(snapshot),
             holders: group(held).into(),
@@ -170,10 +147,7 @@ impl Diagnosis {
         let (_, site) = self.held_by.iter().find(|(holder, _)| *holder == who)?;
         let waits = |(holder, _): &(Who, _)| *holder == who || self.waiting.contains(holder);
         let all = self.held_by.len() >= self.snapshot.max_size as usize;
-        Some(Nested {
-            site,
-            deadlock: all && self.held_by.iter().all(waits),
-        })
+        Some(Nested { site, deadlock: all && self.held_by.iter().all(waits) })
     }
 }
 
@@ -197,11 +171,7 @@ fn held<P>(state: &State<P>, now: Time) -> Vec<Held> {
                 .total()
                 .map(|total| total.saturating_sub(slot.busy_before.unwrap_or_default()));
             let held = Duration::from_nanos(now.since(slot.since));
-            Some(Held {
-                caller: slot.caller?,
-                held,
-                busy,
-            })
+            Some(Held { caller: slot.caller?, held, busy })
         })
         .collect()
 }

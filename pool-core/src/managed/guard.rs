@@ -23,10 +23,7 @@ pub struct ManagedGuard<M: Manager> {
 
 impl<M: Manager> ManagedGuard<M> {
     pub(super) fn new(live: Box<Live<M>>) -> Self {
-        Self {
-            live: Some(live),
-            invalid: false,
-        }
+        Self { live: Some(live), invalid: false }
     }
 
     /// The connection's number: unique in its pool, counted from 1.
@@ -45,9 +42,7 @@ impl<M: Manager> ManagedGuard<M> {
     pub fn detach(mut self) -> M::Connection {
         let Live { connection, token } =
             *self.live.take().expect("it is there until it is dropped");
-        token
-            .shared
-            .with(|state, _| state.ending(token.key, CloseReason::Detached));
+        token.shared.with(|state, _| state.ending(token.key, CloseReason::Detached));
         connection
     }
 
@@ -66,11 +61,7 @@ impl<M: Manager> Deref for ManagedGuard<M> {
 
 impl<M: Manager> DerefMut for ManagedGuard<M> {
     fn deref_mut(&mut self) -> &mut M::Connection {
-        &mut self
-            .live
-            .as_mut()
-            .expect("it is there until it is dropped")
-            .connection
+        &mut self.live.as_mut().expect("it is there until it is dropped").connection
     }
 }
 
@@ -88,21 +79,12 @@ impl<M: Manager> Drop for ManagedGuard<M> {
         let now = shared.now();
         let (held, operation) = shared.with(|state, fx| {
             let slot = state.slot(key);
-            let told = (
-                now.since(slot.since),
-                slot.caller.and_then(|caller| caller.operation),
-            );
+            let told = (now.since(slot.since), slot.caller.and_then(|caller| caller.operation));
             state.release(key, live, verdict, now, fx);
             told
         });
         let (pool, held) = (&*shared.config.name, Duration::from_nanos(held));
-        shared.tell(|m| {
-            m.released(&Released {
-                pool,
-                operation,
-                held,
-            })
-        });
+        shared.tell(|m| m.released(&Released { pool, operation, held }));
     }
 }
 
@@ -137,11 +119,7 @@ fn judge_return<M: Manager>(live: &mut Live<M>) -> Verdict {
 impl Verdict {
     /// The same, unless a hook does not want to keep the connection.
     fn after(self, keep: impl FnOnce() -> bool) -> Self {
-        if keep() {
-            self
-        } else {
-            Self::Broken(Cause::Other("refused by an after_release hook"))
-        }
+        if keep() { self } else { Self::Broken(Cause::Other("refused by an after_release hook")) }
     }
 }
 

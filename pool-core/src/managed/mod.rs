@@ -87,9 +87,7 @@ impl<M: Manager> ManagedPool<M> {
     /// Like [`Builder::build`] it does no I/O. Inside a tokio runtime the pool is bound to that;
     /// elsewhere to the runtime of its first user.
     pub fn new(manager: M) -> Self {
-        Self::builder(manager)
-            .build()
-            .expect("the default settings are valid")
+        Self::builder(manager).build().expect("the default settings are valid")
     }
 
     /// Starts a pool's settings.
@@ -241,14 +239,9 @@ impl<M: Manager> ManagedPool<M> {
                 false
             });
             ended += usize::from(!kept);
-            let settled = if kept {
-                Settled::Kept
-            } else {
-                Settled::Close(CloseReason::Retain)
-            };
+            let settled = if kept { Settled::Kept } else { Settled::Close(CloseReason::Retain) };
             let key = live.token.key;
-            self.shared
-                .with(|state, fx| state.settle(key, live, settled, now, fx));
+            self.shared.with(|state, fx| state.settle(key, live, settled, now, fx));
         }
         match panicked {
             Some(panic) => resume_unwind(panic),
@@ -276,19 +269,13 @@ impl<M: Manager> ManagedPool<M> {
 }
 
 fn nobody(site: &'static Location<'static>) -> Caller {
-    Caller {
-        site,
-        operation: None,
-        who: Who::Unknown,
-    }
+    Caller { site, operation: None, who: Who::Unknown }
 }
 
 impl<M: Manager> Clone for ManagedPool<M> {
     fn clone(&self) -> Self {
         self.shared.handles.fetch_add(1, Ordering::Relaxed);
-        Self {
-            shared: self.shared.clone(),
-        }
+        Self { shared: self.shared.clone() }
     }
 }
 
@@ -443,9 +430,7 @@ impl<M: Manager> Builder<M> {
     /// Settings that make no sense, all of them at once.
     pub fn build(self) -> Result<ManagedPool<M>, ConfigError> {
         self.parts.config.validate()?;
-        let pool = ManagedPool {
-            shared: Arc::new(Shared::new(self.parts)),
-        };
+        let pool = ManagedPool { shared: Arc::new(Shared::new(self.parts)) };
         match self.runtime {
             Some(handle) => pool.shared.bind(&handle),
             None => drop(pool.shared.bind_here()),
@@ -456,8 +441,6 @@ impl<M: Manager> Builder<M> {
 
 impl<M: Manager> fmt::Debug for Builder<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Builder")
-            .field("config", &self.parts.config)
-            .finish_non_exhaustive()
+        f.debug_struct("Builder").field("config", &self.parts.config).finish_non_exhaustive()
     }
 }

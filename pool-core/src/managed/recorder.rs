@@ -9,7 +9,7 @@ use std::fmt;
 use std::panic::Location;
 
 use super::state::{
-    Caller, Effects, Phase, Settled, SlotKey, State, Taken, Time, Tuning, Verdict, Who,
+    Caller, Effects, Phase, Settled, SlotKey, State, Taken, Time, Tuning, Verdict, Wait, Who,
 };
 use super::tick::Sizes;
 use super::waiters::{Place, WaiterKey};
@@ -19,78 +19,25 @@ use crate::{ErrorClass, Limits};
 /// One event into the state machine, with all that its outcome depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
-    Acquire {
-        now: Time,
-    },
-    Enqueue {
-        now: Time,
-        since: Time,
-        deadline: Time,
-        ticket: Option<u64>,
-    },
-    Take {
-        key: WaiterKey,
-        now: Time,
-    },
-    GiveUp {
-        key: WaiterKey,
-        now: Time,
-        cancelled: bool,
-    },
-    Release {
-        slot: SlotKey,
-        verdict: Verdict,
-        now: Time,
-    },
-    Settle {
-        slot: SlotKey,
-        settled: Settled,
-        now: Time,
-    },
-    Ending {
-        slot: SlotKey,
-        reason: CloseReason,
-    },
-    Ended {
-        slot: SlotKey,
-        abandoned: bool,
-        now: Time,
-    },
-    Connected {
-        slot: SlotKey,
-        limits: Limits,
-        now: Time,
-    },
-    ConnectFailed {
-        slot: SlotKey,
-        class: Option<ErrorClass>,
-        now: Time,
-    },
-    Tick {
-        now: Time,
-    },
-    Resize {
-        sizes: Sizes,
-        now: Time,
-    },
-    Suspend {
-        suspended: bool,
-        now: Time,
-    },
-    InvalidateAll {
-        now: Time,
-    },
+    Acquire { now: Time },
+    Enqueue { now: Time, wait: Wait },
+    Take { key: WaiterKey, now: Time },
+    GiveUp { key: WaiterKey, now: Time, cancelled: bool },
+    Release { slot: SlotKey, verdict: Verdict, now: Time },
+    Settle { slot: SlotKey, settled: Settled, now: Time },
+    Ending { slot: SlotKey, reason: CloseReason },
+    Ended { slot: SlotKey, abandoned: bool, now: Time },
+    Connected { slot: SlotKey, limits: Limits, now: Time },
+    ConnectFailed { slot: SlotKey, class: Option<ErrorClass>, now: Time },
+    Tick { now: Time },
+    Resize { sizes: Sizes, now: Time },
+    Suspend { suspended: bool, now: Time },
+    InvalidateAll { now: Time },
     SuspectAll,
-    Shut {
-        now: Time,
-    },
-    Bind {
-        now: Time,
-    },
+    Shut { now: Time },
+    Bind { now: Time },
     Unbind,
-    TakeIdle {
-        now: Time,
-    },
+    TakeIdle { now: Time },
 }
 
 #[derive(Debug)]
@@ -102,11 +49,7 @@ pub(crate) struct Recorder {
 
 impl Recorder {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self {
-            ring: VecDeque::with_capacity(capacity),
-            capacity,
-            overwritten: 0,
-        }
+        Self { ring: VecDeque::with_capacity(capacity), capacity, overwritten: 0 }
     }
 
     pub(crate) fn note(&mut self, event: Event) {
@@ -174,18 +117,13 @@ impl Recording {
         let mut state = State::<()>::new(self.tuning.clone(), self.seed, Recorder::new(0));
         for (n, event) in self.events.iter().enumerate() {
             state.apply(*event);
-            state
-                .check()
-                .map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
+            state.check().map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
         }
         let end = state.digest();
         if end == self.end {
             Ok(())
         } else {
-            Err(format!(
-                "replayed to\n{end}\nbut recorded was\n{}",
-                self.end
-            ))
+            Err(format!("replayed to\n{end}\nbut recorded was\n{}", self.end))
         }
     }
 }
@@ -195,9 +133,7 @@ impl fmt::Display for Recording {
         if self.overwritten > 0 {
             writeln!(f, "({} older events overwritten)", self.overwritten)?;
         }
-        self.events
-            .iter()
-            .try_for_each(|event| writeln!(f, "{event:?}"))?;
+        self.events.iter().try_for_each(|event| writeln!(f, "{event:?}"))?;
         write!(f, "end: {}", self.end)
     }
 }
@@ -215,35 +151,18 @@ impl State<()> {
     /// Does what the event did.
     fn apply(&mut self, event: Event) {
         let fx = &mut Effects::new();
-        let caller = Caller {
-            site: Location::caller(),
-            operation: None,
-            who: Who::Unknown,
-        };
+        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
             Event::Acquire { now } => drop(self.acquire(now, caller, fx)),
-            Event::Enqueue {
-                now,
-                since,
-                deadline,
-                ticket,
-            } => {
-                let _ = self.enqueue(now, since, deadline, caller, ticket, None, fx);
+            Event::Enqueue { now, wait } => {
+                let _ = self.enqueue(now, wait, caller, None, fx);
             }
             Event::Take { key, now } => drop::<Taken<()>>(self.take(key, now, None, fx)),
-            Event::GiveUp {
-                key,
-                now,
-                cancelled,
-            } => drop(self.give_up(key, now, cancelled, fx)),
+            Event::GiveUp { key, now, cancelled } => drop(self.give_up(key, now, cancelled, fx)),
             Event::Release { slot, verdict, now } => self.release(slot, (), verdict, now, fx),
             Event::Settle { slot, settled, now } => self.settle(slot, (), settled, now, fx),
             Event::Ending { slot, reason } => self.ending(slot, reason),
-            Event::Ended {
-                slot,
-                abandoned,
-                now,
-            } => drop(self.ended(slot, abandoned, now, fx)),
+            Event::Ended { slot, abandoned, now } => drop(self.ended(slot, abandoned, now, fx)),
             Event::Connected { slot, limits, now } => self.connected(slot, (), limits, now, fx),
             Event::ConnectFailed { slot, class, now } => self.connect_failed(slot, class, now, fx),
             Event::Tick { now } => drop(self.tick(now, fx)),
@@ -277,11 +196,8 @@ impl<P> State<P> {
             })
             .collect();
         waiters.sort();
-        let slots: Vec<_> = self
-            .slots
-            .iter()
-            .map(|(key, slot)| (key, slot.id, slot.phase, slot.since.0))
-            .collect();
+        let slots: Vec<_> =
+            self.slots.iter().map(|(key, slot)| (key, slot.id, slot.phase, slot.since.0)).collect();
         format!(
             "slots {slots:?}, idle {idle:?}, waiters {waiters:?}, generation {}, epoch {}, \
              bound {}, suspended {}, closed {}, backoff {:?}, alarm {:?}, {:?}",
@@ -302,26 +218,17 @@ impl<P> State<P> {
     /// The first thing that is not.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut phases = [0; 6];
-        self.slots
-            .iter()
-            .for_each(|(_, slot)| phases[slot.phase as usize] += 1);
+        self.slots.iter().for_each(|(_, slot)| phases[slot.phase as usize] += 1);
         if phases != self.phases {
             return Err(format!("phases are {phases:?}, counted {:?}", self.phases));
         }
         if self.idle.len() != self.count(Phase::Idle) {
-            return Err(format!(
-                "{} idle, counted {:?}",
-                self.idle.len(),
-                self.phases
-            ));
+            return Err(format!("{} idle, counted {:?}", self.idle.len(), self.phases));
         }
         if self.open() - self.count(Phase::Closing) > self.tuning.max_size
             && self.count(Phase::Idle) > 0
         {
-            return Err(format!(
-                "{:?} above max_size {}",
-                self.phases, self.tuning.max_size
-            ));
+            return Err(format!("{:?} above max_size {}", self.phases, self.tuning.max_size));
         }
         let open = self.open() - self.count(Phase::Connecting);
         if self.counts.created != self.counts.ended.total() + open as u64 {

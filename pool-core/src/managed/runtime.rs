@@ -69,13 +69,7 @@ impl<M: Manager> Shared<M> {
         let Some(handle) = handle else {
             return super::slot::discard(carried);
         };
-        let job = Job {
-            witness: Witness {
-                shared: Some(self.clone()),
-                number,
-            },
-            carried,
-        };
+        let job = Job { witness: Witness { shared: Some(self.clone()), number }, carried };
         handle.spawn(async move {
             let Job { witness, carried } = job;
             run(carried).await;
@@ -85,23 +79,17 @@ impl<M: Manager> Shared<M> {
 
     /// Binds the pool to a runtime unless it is bound.
     pub(super) fn bind(self: &Arc<Self>, handle: &Handle) {
-        self.bind_with(handle.clone(), |maintenance| {
-            drop(handle.spawn(maintenance))
-        });
+        self.bind_with(handle.clone(), |maintenance| drop(handle.spawn(maintenance)));
     }
 
     /// Binds the pool to the runtime that the caller runs on. False if there is none.
     pub(super) fn bind_here(self: &Arc<Self>) -> bool {
-        Handle::try_current()
-            .map(|handle| self.bind(&handle))
-            .is_ok()
+        Handle::try_current().map(|handle| self.bind(&handle)).is_ok()
     }
 
     /// Binds the pool to a plain thread of its own, which ends with the pool.
     pub(super) fn bind_to_thread(self: &Arc<Self>) -> std::io::Result<()> {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (sender, receiver) = std::sync::mpsc::channel();
         self.bind_with(runtime.handle().clone(), |maintenance| {
             let _ = sender.send(maintenance);
@@ -139,10 +127,7 @@ impl<M: Manager> Shared<M> {
             self.lock_state(|state| state.bind(now, &mut fx));
             binding.number
         };
-        let witness = Witness {
-            shared: Some(self.clone()),
-            number,
-        };
+        let witness = Witness { shared: Some(self.clone()), number };
         start(Box::pin(maintenance::run(self.clone(), witness)));
         self.perform(fx);
     }

@@ -75,10 +75,7 @@ struct Wall {
 impl<M: Manager> Shared<M> {
     pub(super) fn new(parts: Parts<M>) -> Self {
         use super::recorder::Recorder;
-        let (prepare, finish) = (
-            parts.before_acquire.any_boxed(),
-            parts.after_release.any_boxed(),
-        );
+        let (prepare, finish) = (parts.before_acquire.any_boxed(), parts.after_release.any_boxed());
         let tuning = Tuning::new(&parts.config, prepare, finish);
         let recorder = Recorder::new(parts.config.flight_recorder);
         let origin = Instant::now();
@@ -133,12 +130,8 @@ impl<M: Manager> Shared<M> {
         if let Some(waker) = fx.wake {
             quietly(|| waker.wake());
         }
-        fx.wake_more
-            .into_iter()
-            .for_each(|waker| quietly(|| Waker::wake(waker)));
-        fx.stale
-            .into_iter()
-            .for_each(|waker| quietly(|| drop(waker)));
+        fx.wake_more.into_iter().for_each(|waker| quietly(|| Waker::wake(waker)));
+        fx.stale.into_iter().for_each(|waker| quietly(|| drop(waker)));
         if fx.nudge {
             self.nudge.notify_one();
         }
@@ -148,37 +141,18 @@ impl<M: Manager> Shared<M> {
         for start in fx.connect {
             tasks::connect(SlotToken::new(self.clone(), start.slot), start);
         }
-        fx.validate
-            .into_iter()
-            .for_each(|(live, ping)| tasks::validate(live, ping));
-        fx.reset
-            .into_iter()
-            .for_each(|(live, why)| tasks::reset(live, why));
-        fx.close
-            .into_iter()
-            .for_each(|(live, _)| tasks::close(live));
+        fx.validate.into_iter().for_each(|(live, ping)| tasks::validate(live, ping));
+        fx.reset.into_iter().for_each(|(live, why)| tasks::reset(live, why));
+        fx.close.into_iter().for_each(|(live, _)| tasks::close(live));
         let pool = &self.config.name;
         for caller in fx.stalled {
             let (site, operation) = (caller.site, caller.operation);
-            self.tell(|m| {
-                m.stalled(&Stalled {
-                    pool,
-                    site,
-                    operation,
-                })
-            });
+            self.tell(|m| m.stalled(&Stalled { pool, site, operation }));
         }
         for (caller, held) in fx.leaks {
             let (site, operation) = (caller.site, caller.operation);
             let held = Duration::from_nanos(held);
-            self.tell(|m| {
-                m.leaked(&Leaked {
-                    pool,
-                    site,
-                    operation,
-                    held,
-                })
-            });
+            self.tell(|m| m.leaked(&Leaked { pool, site, operation, held }));
         }
     }
 
@@ -190,9 +164,7 @@ impl<M: Manager> Shared<M> {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time(super::state::nanos(
-            Instant::now().saturating_duration_since(self.origin),
-        ))
+        Time(super::state::nanos(Instant::now().saturating_duration_since(self.origin)))
     }
 
     pub(crate) fn instant(&self, time: Time) -> Instant {
@@ -228,9 +200,7 @@ impl<M: Manager> Shared<M> {
 
 impl<M: Manager> fmt::Debug for Shared<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared")
-            .field("name", &self.config.name)
-            .finish_non_exhaustive()
+        f.debug_struct("Shared").field("name", &self.config.name).finish_non_exhaustive()
     }
 }
 

@@ -31,12 +31,7 @@ pub(crate) struct Live<M: Manager> {
 
 impl<M: Manager> SlotToken<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, key: SlotKey) -> Self {
-        Self {
-            shared,
-            key,
-            abandoned: false,
-            spent: false,
-        }
+        Self { shared, key, abandoned: false, spent: false }
     }
 }
 
@@ -46,21 +41,11 @@ impl<M: Manager> Drop for SlotToken<M> {
             return;
         }
         let (now, abandoned) = (self.shared.now(), self.abandoned);
-        let ended = self
-            .shared
-            .with(|state, fx| state.ended(self.key, abandoned, now, fx));
+        let ended = self.shared.with(|state, fx| state.ended(self.key, abandoned, now, fx));
         if let Some((id, reason, born)) = ended {
             let age = Duration::from_nanos(now.since(born));
             let pool = &self.shared.config.name;
-            self.shared.tell(|m| {
-                m.closed(&Closed {
-                    pool,
-                    id,
-                    reason,
-                    age,
-                    abandoned,
-                })
-            });
+            self.shared.tell(|m| m.closed(&Closed { pool, id, reason, age, abandoned }));
         }
     }
 }

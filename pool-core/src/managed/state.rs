@@ -80,6 +80,15 @@ pub(crate) enum Who {
     Unknown,
 }
 
+/// How long a caller has waited and will wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) since: Time,
+    pub(crate) deadline: Time,
+    /// Its place, if it had one before.
+    pub(crate) ticket: Option<u64>,
+}
+
 /// Why an acquire gets no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
@@ -117,17 +126,9 @@ pub(crate) enum Fast<P> {
 /// What a waiter finds in its node.
 #[derive(Debug)]
 pub(crate) enum Taken<P> {
-    Got {
-        connection: P,
-        ticket: u64,
-        hit: bool,
-        waited: u64,
-    },
+    Got { connection: P, ticket: u64, hit: bool, waited: u64 },
     Refused(Refusal),
-    Nothing {
-        suspended: bool,
-        bound: bool,
-    },
+    Nothing { suspended: bool, bound: bool },
 }
 
 /// How a connection comes back from its user.
@@ -412,11 +413,7 @@ impl<P> State<P> {
                 if self.idle.len() < self.tuning.min_idle {
                     self.serve(now, fx);
                 }
-                return Fast::Got {
-                    connection,
-                    ticket: self.next_ticket - 1,
-                    hit,
-                };
+                return Fast::Got { connection, ticket: self.next_ticket - 1, hit };
             }
         }
         Fast::MustWait
@@ -426,19 +423,13 @@ impl<P> State<P> {
     pub(crate) fn enqueue(
         &mut self,
         now: Time,
-        since: Time,
-        deadline: Time,
+        wait: Wait,
         caller: Caller,
-        ticket: Option<u64>,
         waker: Option<Waker>,
         fx: &mut Effects<P>,
     ) -> Result<WaiterKey, Refusal> {
-        self.recorder.note(Event::Enqueue {
-            now,
-            since,
-            deadline,
-            ticket,
-        });
+        self.recorder.note(Event::Enqueue { now, wait });
+        let Wait { since, deadline, ticket } = wait;
         let refusal = if self.closed {
             Some(Refusal::Closed)
         } else if self.backoff.is_permanent(now) && self.servers() == 0 {
@@ -477,10 +468,7 @@ impl<P> State<P> {
         }
         if matches!(self.waiters.place(key), Place::Queued) {
             fx.stale.extend(self.waiters.set_waker(key, waker));
-            return Taken::Nothing {
-                suspended: self.suspended,
-                bound: self.bound,
-            };
+            return Taken::Nothing { suspended: self.suspended, bound: self.bound };
         }
         fx.stale.extend(waker);
         self.take_outcome(key, now, fx)
@@ -488,10 +476,7 @@ impl<P> State<P> {
 
     /// Whether there is something to take.
     pub(crate) fn has_outcome(&self, key: WaiterKey) -> bool {
-        matches!(
-            self.waiters.place(key),
-            Place::Handed { .. } | Place::Refused(_)
-        )
+        matches!(self.waiters.place(key), Place::Handed { .. } | Place::Refused(_))
     }
 
     /// Ends a wait. A time-out still takes a connection that came in the same moment; a
@@ -503,11 +488,7 @@ impl<P> State<P> {
         cancelled: bool,
         fx: &mut Effects<P>,
     ) -> Taken<P> {
-        self.recorder.note(Event::GiveUp {
-            key,
-            now,
-            cancelled,
-        });
+        self.recorder.note(Event::GiveUp { key, now, cancelled });
         let suspended = self.suspended;
         let waiting = matches!(self.waiters.place(key), Place::Queued | Place::Dozing);
         if !cancelled && !waiting {
@@ -522,34 +503,21 @@ impl<P> State<P> {
         } else {
             self.counts.timed_out += 1;
         }
-        if let Place::Handed {
-            slot, connection, ..
-        } = waiter.place
-        {
+        if let Place::Handed { slot, connection, .. } = waiter.place {
             self.place(slot, connection, now, false, fx);
         }
-        Taken::Nothing {
-            suspended,
-            bound: self.bound,
-        }
+        Taken::Nothing { suspended, bound: self.bound }
     }
 
     fn take_outcome(&mut self, key: WaiterKey, now: Time, fx: &mut Effects<P>) -> Taken<P> {
         let (waiter, waker) = self.waiters.remove(key);
         fx.stale.extend(waker);
         match waiter.place {
-            Place::Handed {
-                slot, connection, ..
-            } => {
+            Place::Handed { slot, connection, .. } => {
                 self.counts.waited += 1;
                 let waited = now.since(waiter.since);
                 let hit = self.count_acquired(slot, waited);
-                Taken::Got {
-                    connection,
-                    ticket: waiter.ticket,
-                    hit,
-                    waited,
-                }
+                Taken::Got { connection, ticket: waiter.ticket, hit, waited }
             }
             Place::Refused(why) => {
                 self.count_refused(why);
@@ -570,11 +538,7 @@ impl<P> State<P> {
         now: Time,
         fx: &mut Effects<P>,
     ) {
-        self.recorder.note(Event::Release {
-            slot: key,
-            verdict,
-            now,
-        });
+        self.recorder.note(Event::Release { slot: key, verdict, now });
         let slot = &mut self.slots[key];
         let used = now.since(slot.since);
         let over = now >= slot.retire_at;
@@ -646,11 +610,7 @@ impl<P> State<P> {
         now: Time,
         fx: &mut Effects<P>,
     ) {
-        self.recorder.note(Event::Settle {
-            slot: key,
-            settled,
-            now,
-        });
+        self.recorder.note(Event::Settle { slot: key, settled, now });
         let proven = match settled {
             Settled::Proven { took } => {
                 self.counts.validated += 1;
@@ -693,11 +653,7 @@ impl<P> State<P> {
         proven: bool,
         fx: &mut Effects<P>,
     ) {
-        let waiter = if self.suspended {
-            None
-        } else {
-            self.first_waiter(now, fx)
-        };
+        let waiter = if self.suspended { None } else { self.first_waiter(now, fx) };
         match waiter {
             Some(waiter) if proven || !self.needs_proof(key, now) || !self.bound => {
                 self.hand(waiter, key, connection, now, fx);
@@ -719,11 +675,7 @@ impl<P> State<P> {
         now: Time,
         fx: &mut Effects<P>,
     ) -> Option<(u64, CloseReason, Time)> {
-        self.recorder.note(Event::Ended {
-            slot: key,
-            abandoned,
-            now,
-        });
+        self.recorder.note(Event::Ended { slot: key, abandoned, now });
         let slot = self.slots.remove(key);
         self.phases[slot.phase as usize] -= 1;
         let reason = slot.reason.unwrap_or(CloseReason::Lost);
@@ -754,27 +706,18 @@ impl<P> State<P> {
         now: Time,
         fx: &mut Effects<P>,
     ) {
-        self.recorder.note(Event::Connected {
-            slot: key,
-            limits,
-            now,
-        });
+        self.recorder.note(Event::Connected { slot: key, limits, now });
         self.counts.created += 1;
         self.backoff = Backoff::default();
         let spread = 1.0 - self.tuning.jitter * self.draw(key, 0.0);
-        let lifetime = self
-            .tuning
-            .max_lifetime
-            .min(limits.lifetime.map_or(u64::MAX, nanos));
+        let lifetime = self.tuning.max_lifetime.min(limits.lifetime.map_or(u64::MAX, nanos));
         let scale = |nanos: u64, by: f64| match nanos {
             u64::MAX => u64::MAX,
             nanos => (nanos as f64 * by) as u64,
         };
         // Between two thirds and nine tenths of what the server allows.
-        let idle_limit = scale(
-            limits.idle.map_or(u64::MAX, nanos),
-            0.65 + 0.25 * self.draw(key, 0.3),
-        );
+        let idle_limit =
+            scale(limits.idle.map_or(u64::MAX, nanos), 0.65 + 0.25 * self.draw(key, 0.3));
         let keepalive = scale(self.tuning.keepalive, 0.9 + 0.1 * self.draw(key, 0.6));
         let slot = &mut self.slots[key];
         self.times.connect.record_nanos(now.since(slot.since));
@@ -858,11 +801,7 @@ impl<P> State<P> {
     }
 
     pub(super) fn pop_idle(&mut self) -> Option<(SlotKey, P)> {
-        if self.tuning.lifo {
-            self.idle.pop_back()
-        } else {
-            self.idle.pop_front()
-        }
+        if self.tuning.lifo { self.idle.pop_back() } else { self.idle.pop_front() }
     }
 
     fn check_out(&mut self, key: SlotKey, caller: Caller, now: Time, fx: &mut Effects<P>) {
@@ -959,10 +898,7 @@ impl<P> State<P> {
     }
 
     pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot> {
-        self.slots
-            .iter()
-            .map(|(_, slot)| slot)
-            .filter(|slot| slot.phase == Phase::InUse)
+        self.slots.iter().map(|(_, slot)| slot).filter(|slot| slot.phase == Phase::InUse)
     }
 
     /// Whether the minimums are reached, or why they will not be; `None` while it is open.
@@ -973,9 +909,7 @@ impl<P> State<P> {
         } else if self.servers() >= self.tuning.min_size && spare >= self.tuning.min_idle {
             Some(Ok(()))
         } else {
-            self.backoff
-                .is_permanent(now)
-                .then_some(Err(Refusal::Connect))
+            self.backoff.is_permanent(now).then_some(Err(Refusal::Connect))
         }
     }
 

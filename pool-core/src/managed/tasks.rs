@@ -29,9 +29,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
         let cx = ConnectContext {
             id: start.id,
             attempt: start.attempt,
-            deadline: begun
-                .checked_add(within)
-                .unwrap_or(begun + crate::config::FAR),
+            deadline: begun.checked_add(within).unwrap_or(begun + crate::config::FAR),
             activity: start.activity,
         };
         let opened = {
@@ -46,13 +44,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             Some(Ok(Ok(Ok((connection, limits))))) => {
                 let (key, now) = (token.key, shared.now());
                 let live = Box::new(Live { connection, token });
-                shared.tell(|m| {
-                    m.connected(&Connected {
-                        pool: name,
-                        id: start.id,
-                        took,
-                    })
-                });
+                shared.tell(|m| m.connected(&Connected { pool: name, id: start.id, took }));
                 return shared.with(|state, fx| state.connected(key, live, limits, now, fx));
             }
             Some(Ok(Ok(Err((class, error))))) => (Some(class), error),
@@ -93,10 +85,8 @@ type Opened<M> = Result<(<M as Manager>::Connection, Limits), (ErrorClass, BoxEr
 
 async fn open<M: Manager>(shared: &Shared<M>, cx: &ConnectContext) -> Opened<M> {
     let manager = &shared.manager;
-    let mut connection = manager
-        .connect(cx)
-        .await
-        .map_err(|error| (manager.classify(&error), error.into()))?;
+    let mut connection =
+        manager.connect(cx).await.map_err(|error| (manager.classify(&error), error.into()))?;
     match shared.after_connect.run(&mut connection).await {
         Ok(()) => {
             let limits = manager.limits(&connection);
@@ -118,11 +108,7 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
         let connection = &mut live.connection;
         let run = async {
             if ping {
-                shared
-                    .manager
-                    .ping(connection)
-                    .await
-                    .map_err(|_| Settled::Failed)?;
+                shared.manager.ping(connection).await.map_err(|_| Settled::Failed)?;
             }
             if shared.before_acquire.any_boxed() {
                 let hooks = shared.before_acquire.run(connection).await;
@@ -190,14 +176,8 @@ pub(super) fn close<M: Manager>(live: Box<Live<M>>) {
     let shared = live.token.shared.clone();
     shared.spawn(live, |live| async move {
         let shared = live.token.shared.clone();
-        let Live {
-            connection,
-            mut token,
-        } = *live;
-        let goodbye = timeout(
-            shared.config.close_timeout,
-            shared.manager.close(connection),
-        );
+        let Live { connection, mut token } = *live;
+        let goodbye = timeout(shared.config.close_timeout, shared.manager.close(connection));
         if let Ok(Err(_elapsed)) = guarded(goodbye).await {
             token.abandoned = true;
         }
@@ -210,22 +190,17 @@ pub(super) struct Panicked(String);
 /// Runs a future of the user's; a panic is an outcome.
 async fn guarded<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
-    std::future::poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(payload) => Poll::Ready(Err(Panicked(message(&*payload)))),
-        },
-    )
+    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(payload) => Poll::Ready(Err(Panicked(message(&*payload)))),
+    })
     .await
 }
 
 fn message(payload: &(dyn std::any::Any + Send)) -> String {
-    let text = payload
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "(no text)".into())
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no text)".into())
 }
 
 /// Waits for the first, or for the second; the first wins a tie.

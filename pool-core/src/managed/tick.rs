@@ -72,7 +72,7 @@ impl<P> State<P> {
             // This one is popped: what stays is what the minimums are held against.
             let needed = self.servers() - self.replacing <= self.tuning.min_size
                 || self.idle.len() - self.replacing < self.tuning.min_idle;
-            let reason = self.unfit(key, now).or({
+            let reason = self.unfit(key, now).or_else(|| {
                 if retire && needed && self.open() < self.tuning.max_size {
                     self.replacing += 1;
                     None

@@ -45,11 +45,7 @@ pub(crate) struct Waiter<P> {
 pub(crate) enum Place<P> {
     Queued,
     Dozing,
-    Handed {
-        slot: SlotKey,
-        connection: P,
-        at: Time,
-    },
+    Handed { slot: SlotKey, connection: P, at: Time },
     Refused(Refusal),
 }
 
@@ -69,11 +65,7 @@ struct List {
 
 impl<P> Waiters<P> {
     pub(crate) fn new() -> Self {
-        Self {
-            nodes: Slab::new(),
-            queued: List::default(),
-            handed: List::default(),
-        }
+        Self { nodes: Slab::new(), queued: List::default(), handed: List::default() }
     }
 
     /// Everyone who has not taken an outcome yet: queued, dozing or with one in hand.
@@ -143,11 +135,7 @@ impl<P> Waiters<P> {
         at: Time,
     ) -> Option<Waker> {
         self.unlink(key);
-        self.nodes[key].place = Place::Handed {
-            slot,
-            connection,
-            at,
-        };
+        self.nodes[key].place = Place::Handed { slot, connection, at };
         link_last(&mut self.nodes, &mut self.handed, key);
         self.nodes[key].waker.take()
     }
@@ -166,9 +154,7 @@ impl<P> Waiters<P> {
         let waiter = &mut self.nodes[key];
         waiter.dozed += 1;
         match std::mem::replace(&mut waiter.place, Place::Dozing) {
-            Place::Handed {
-                slot, connection, ..
-            } => (slot, connection, waiter.caller),
+            Place::Handed { slot, connection, .. } => (slot, connection, waiter.caller),
             _ => unreachable!("only handed waiters are in the handed list"),
         }
     }
@@ -193,11 +179,7 @@ impl<P> Waiters<P> {
 
     /// Takes the waker of every waiter, so that all look again.
     pub(crate) fn wake_all(&mut self, wake: &mut Vec<Waker>) {
-        wake.extend(
-            self.nodes
-                .iter_mut()
-                .filter_map(|(_, waiter)| waiter.waker.take()),
-        );
+        wake.extend(self.nodes.iter_mut().filter_map(|(_, waiter)| waiter.waker.take()));
     }
 
     fn link_by_ticket(&mut self, key: WaiterKey) {

@@ -29,11 +29,7 @@ pub enum PlanError {
     /// A column is named twice.
     DuplicateColumn { table: String, column: Box<str> },
     /// A column of the conflict clause is not inserted.
-    NotAmongColumns {
-        table: String,
-        column: Box<str>,
-        columns: Vec<Box<str>>,
-    },
+    NotAmongColumns { table: String, column: Box<str>, columns: Vec<Box<str>> },
     /// On conflict every column is part of the key, so there is nothing left to update.
     NothingToUpdate { table: String },
     /// The plan does not say which column finds the rows: key, id or parent.
@@ -43,17 +39,9 @@ pub enum PlanError {
     /// A statement for no rows at all.
     NoRows,
     /// One statement would bind more values than the database takes.
-    TooManyPlaceholders {
-        dialect: Dialect,
-        placeholders: usize,
-        limit: usize,
-    },
+    TooManyPlaceholders { dialect: Dialect, placeholders: usize, limit: usize },
     /// A row has more or fewer values than the plan has columns.
-    RowWidth {
-        row: u64,
-        wanted: usize,
-        found: usize,
-    },
+    RowWidth { row: u64, wanted: usize, found: usize },
     /// An id cannot be handed to SQLite as JSON. Positions count from 0, also those of rows.
     IdNotInJson { position: usize, found: ValueType },
 }
@@ -63,33 +51,21 @@ impl fmt::Display for PlanError {
         match self {
             Self::EmptyName => f.write_str("a table or column name is empty"),
             Self::NulInName { name } => {
-                write!(
-                    f,
-                    "the name {name:?} has a NUL in it; no database takes one"
-                )
+                write!(f, "the name {name:?} has a NUL in it; no database takes one")
             }
             Self::TooManyDots { name } => write!(
                 f,
                 "the table name `{name}` has more than one dot; write `table` or `schema.table`, \
                  or build it with TableName::new if a part has a dot in it"
             ),
-            Self::NameTooLong {
-                name,
-                dialect,
-                length,
-                limit,
-                unit,
-            } => {
+            Self::NameTooLong { name, dialect, length, limit, unit } => {
                 write!(
                     f,
                     "the name `{name}` has {length} {unit}; {dialect:?} takes at most {limit}"
                 )
             }
             Self::NoColumns { table } => {
-                write!(
-                    f,
-                    "the plan for `{table}` has no columns; name them with columns([..])"
-                )
+                write!(f, "the plan for `{table}` has no columns; name them with columns([..])")
             }
             Self::DuplicateColumn { table, column } => {
                 write!(
@@ -97,11 +73,7 @@ impl fmt::Display for PlanError {
                     "the plan for `{table}` names the column `{column}` twice; once is enough"
                 )
             }
-            Self::NotAmongColumns {
-                table,
-                column,
-                columns,
-            } => write!(
+            Self::NotAmongColumns { table, column, columns } => write!(
                 f,
                 "the conflict clause for `{table}` names the column `{column}`, which is not \
                  inserted; the columns are: {}",
@@ -124,20 +96,13 @@ impl fmt::Display for PlanError {
                  call order_by(..)"
             ),
             Self::NoRows => f.write_str("a statement was asked for no rows; ask for at least one"),
-            Self::TooManyPlaceholders {
-                dialect,
-                placeholders,
-                limit,
-            } => write!(
+            Self::TooManyPlaceholders { dialect, placeholders, limit } => write!(
                 f,
                 "one statement would bind {placeholders} values, but {dialect:?} takes at most \
                  {limit}; use fewer rows or columns per statement"
             ),
             Self::RowWidth { row, wanted, found } => {
-                write!(
-                    f,
-                    "row {row} has {found} values, but the plan has {wanted} columns"
-                )
+                write!(f, "row {row} has {found} values, but the plan has {wanted} columns")
             }
             Self::IdNotInJson { position, found } => write!(
                 f,

@@ -52,10 +52,7 @@ impl OnConflict {
     /// # Errors
     /// A name that is none.
     pub fn update(key: impl IntoIterator<Item: AsRef<str>>) -> Result<Self, PlanError> {
-        Ok(Self::Update {
-            key: parse(key)?,
-            columns: None,
-        })
+        Ok(Self::Update { key: parse(key)?, columns: None })
     }
 
     /// Overwrites `columns` and leaves the others as they are.
@@ -66,18 +63,12 @@ impl OnConflict {
         key: impl IntoIterator<Item: AsRef<str>>,
         columns: impl IntoIterator<Item: AsRef<str>>,
     ) -> Result<Self, PlanError> {
-        Ok(Self::Update {
-            key: parse(key)?,
-            columns: Some(parse(columns)?),
-        })
+        Ok(Self::Update { key: parse(key)?, columns: Some(parse(columns)?) })
     }
 }
 
 fn parse(names: impl IntoIterator<Item: AsRef<str>>) -> Result<Vec<Ident>, PlanError> {
-    names
-        .into_iter()
-        .map(|name| Ident::parse(name.as_ref()))
-        .collect()
+    names.into_iter().map(|name| Ident::parse(name.as_ref())).collect()
 }
 
 impl Insert {
@@ -122,9 +113,7 @@ impl Insert {
             check_among(table, &self.columns, key)?;
             check_among(table, &self.columns, columns.as_deref().unwrap_or_default())?;
             if self.overwritten(key, columns.as_deref()).is_empty() {
-                return Err(PlanError::NothingToUpdate {
-                    table: table.display(),
-                });
+                return Err(PlanError::NothingToUpdate { table: table.display() });
             }
         }
         self.on_conflict = on_conflict;
@@ -144,18 +133,12 @@ impl Insert {
         }
         let mut sql = Sql::new(dialect);
         sql.text("INSERT INTO ").table(&self.table);
-        sql.text(" (")
-            .names(&self.columns)
-            .text(") VALUES ")
-            .rows(rows, self.columns.len());
+        sql.text(" (").names(&self.columns).text(") VALUES ").rows(rows, self.columns.len());
         match &self.on_conflict {
             OnConflict::Fail => {}
             OnConflict::Ignore if dialect == Dialect::MySql => {
                 let same = &self.columns[0];
-                sql.text(" ON DUPLICATE KEY UPDATE ")
-                    .name(same)
-                    .text(" = ")
-                    .name(same);
+                sql.text(" ON DUPLICATE KEY UPDATE ").name(same).text(" = ").name(same);
             }
             OnConflict::Ignore => {
                 sql.text(" ON CONFLICT DO NOTHING");
@@ -165,22 +148,12 @@ impl Insert {
                     sql.text(" ON DUPLICATE KEY UPDATE ");
                     ("VALUES(", ")")
                 } else {
-                    sql.text(" ON CONFLICT (")
-                        .names(key)
-                        .text(") DO UPDATE SET ");
+                    sql.text(" ON CONFLICT (").names(key).text(") DO UPDATE SET ");
                     ("excluded.", "")
                 };
-                sql.list(
-                    ", ",
-                    self.overwritten(key, columns.as_deref()),
-                    |sql, column| {
-                        sql.name(column)
-                            .text(" = ")
-                            .text(before)
-                            .name(column)
-                            .text(after);
-                    },
-                );
+                sql.list(", ", self.overwritten(key, columns.as_deref()), |sql, column| {
+                    sql.name(column).text(" = ").text(before).name(column).text(after);
+                });
             }
         }
         sql.finish()
@@ -209,11 +182,7 @@ impl Insert {
     fn overwritten<'a>(&'a self, key: &[Ident], columns: Option<&'a [Ident]>) -> Vec<&'a Ident> {
         match columns {
             Some(columns) => columns.iter().collect(),
-            None => self
-                .columns
-                .iter()
-                .filter(|column| !key.contains(column))
-                .collect(),
+            None => self.columns.iter().filter(|column| !key.contains(column)).collect(),
         }
     }
 }
@@ -223,10 +192,7 @@ mod tests {
     use super::*;
 
     fn plan() -> Insert {
-        Insert::into("app.files")
-            .unwrap()
-            .columns(["path", "size", "hash"])
-            .unwrap()
+        Insert::into("app.files").unwrap().columns(["path", "size", "hash"]).unwrap()
     }
 
     fn upsert() -> OnConflict {
@@ -254,29 +220,15 @@ mod tests {
 
     #[test]
     fn ignoring_on_mysql_hides_no_other_fault() {
-        let sql = plan()
-            .on_conflict(OnConflict::Ignore)
-            .unwrap()
-            .sql(Dialect::MySql, 1)
-            .unwrap();
-        assert!(
-            sql.ends_with(" ON DUPLICATE KEY UPDATE `path` = `path`"),
-            "{sql}"
-        );
+        let sql = plan().on_conflict(OnConflict::Ignore).unwrap().sql(Dialect::MySql, 1).unwrap();
+        assert!(sql.ends_with(" ON DUPLICATE KEY UPDATE `path` = `path`"), "{sql}");
     }
 
     #[test]
     fn only_some_columns_are_overwritten() {
         let only = OnConflict::update_only(["path"], ["size"]).unwrap();
-        let sql = plan()
-            .on_conflict(only)
-            .unwrap()
-            .sql(Dialect::Postgres, 1)
-            .unwrap();
-        assert!(
-            sql.ends_with(r#"DO UPDATE SET "size" = excluded."size""#),
-            "{sql}"
-        );
+        let sql = plan().on_conflict(only).unwrap().sql(Dialect::Postgres, 1).unwrap();
+        assert!(sql.ends_with(r#"DO UPDATE SET "size" = excluded."size""#), "{sql}");
     }
 
     #[test]
@@ -301,13 +253,7 @@ mod tests {
             "every column inserted into `files` is part of the conflict key, so there is nothing \
              to update; use OnConflict::Ignore"
         );
-        assert!(
-            plan()
-                .on_conflict(upsert())
-                .unwrap()
-                .columns(["size"])
-                .is_err()
-        );
+        assert!(plan().on_conflict(upsert()).unwrap().columns(["size"]).is_err());
         assert!(files().sql(Dialect::Sqlite, 1).is_err());
         assert_eq!(plan().sql(Dialect::Sqlite, 0), Err(PlanError::NoRows));
         assert_eq!(

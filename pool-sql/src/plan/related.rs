@@ -120,28 +120,19 @@ impl Related {
         let mut sql = Sql::new(dialect);
         sql.text("SELECT ").names(&columns).text(" FROM ");
         if self.page().is_none() {
-            sql.table(&self.table)
-                .text(" WHERE ")
-                .among_ids(parent, count);
+            sql.table(&self.table).text(" WHERE ").among_ids(parent, count);
             self.order(&mut sql);
             return sql.finish();
         }
         if self.order.is_empty() {
-            return Err(PlanError::NoOrder {
-                table: self.table.display(),
-            });
+            return Err(PlanError::NoOrder { table: self.table.display() });
         }
         let rank = self.rank_name(&columns)?;
         sql.text("(SELECT ").names(&columns);
         sql.text(", ROW_NUMBER() OVER (PARTITION BY ").name(parent);
         self.order(&mut sql);
-        sql.text(") AS ")
-            .name(&rank)
-            .text(" FROM ")
-            .table(&self.table);
-        sql.text(" WHERE ")
-            .among_ids(parent, count)
-            .text(") AS page WHERE ");
+        sql.text(") AS ").name(&rank).text(" FROM ").table(&self.table);
+        sql.text(" WHERE ").among_ids(parent, count).text(") AS page WHERE ");
         sql.name(&rank).text(" > ").placeholder();
         sql.text(" AND ").name(&rank).text(" <= ").placeholder();
         sql.text(" ORDER BY ").name(&rank);
@@ -170,10 +161,7 @@ impl Related {
 
     fn parent(&self) -> Result<&Ident, PlanError> {
         let table = || self.table.display();
-        let missing = || PlanError::NoKey {
-            table: table(),
-            method: "parent_column",
-        };
+        let missing = || PlanError::NoKey { table: table(), method: "parent_column" };
         self.parent.as_ref().ok_or_else(missing)
     }
 
@@ -186,23 +174,19 @@ impl Related {
 
     fn order(&self, sql: &mut Sql) {
         if !self.order.is_empty() {
-            sql.text(" ORDER BY ")
-                .list(", ", &self.order, |sql, (column, direction)| {
-                    sql.name(column).text(match direction {
-                        Direction::Ascending => " ASC",
-                        Direction::Descending => " DESC",
-                    });
+            sql.text(" ORDER BY ").list(", ", &self.order, |sql, (column, direction)| {
+                sql.name(column).text(match direction {
+                    Direction::Ascending => " ASC",
+                    Direction::Descending => " DESC",
                 });
+            });
         }
     }
 
     /// A name for the rank that no loaded column has.
     fn rank_name(&self, columns: &[Ident]) -> Result<Ident, PlanError> {
         let mut name = String::from("rank_in_parent");
-        while columns
-            .iter()
-            .any(|column| column.as_str().eq_ignore_ascii_case(&name))
-        {
+        while columns.iter().any(|column| column.as_str().eq_ignore_ascii_case(&name)) {
             name.push('_');
         }
         Ident::parse(&name)
@@ -214,10 +198,7 @@ mod tests {
     use super::*;
 
     fn plan() -> Related {
-        let plan = Related::from("chapters")
-            .unwrap()
-            .parent_column("plot_id")
-            .unwrap();
+        let plan = Related::from("chapters").unwrap().parent_column("plot_id").unwrap();
         plan.columns(["id", "plot_id"]).unwrap()
     }
 
@@ -260,26 +241,15 @@ mod tests {
 
     #[test]
     fn the_rank_gets_a_name_of_its_own() {
-        let plan = ordered()
-            .columns(["Rank_in_parent"])
-            .unwrap()
-            .limit_per_parent(1);
+        let plan = ordered().columns(["Rank_in_parent"]).unwrap().limit_per_parent(1);
         let sql = plan.sql(Dialect::Postgres, 1).unwrap();
         assert!(sql.ends_with(r#"ORDER BY "rank_in_parent_""#), "{sql}");
     }
 
     #[test]
     fn a_page_needs_an_order() {
-        let error = plan()
-            .limit_per_parent(1)
-            .sql(Dialect::Sqlite, 1)
-            .unwrap_err();
-        assert_eq!(
-            error,
-            PlanError::NoOrder {
-                table: "chapters".to_owned()
-            }
-        );
+        let error = plan().limit_per_parent(1).sql(Dialect::Sqlite, 1).unwrap_err();
+        assert_eq!(error, PlanError::NoOrder { table: "chapters".to_owned() });
         assert_eq!(plan().sql(Dialect::Sqlite, 0), Err(PlanError::NoRows));
     }
 }

@@ -12,12 +12,7 @@ pub(super) struct Sql {
 
 impl Sql {
     pub(super) fn new(dialect: Dialect) -> Self {
-        Self {
-            dialect,
-            text: String::new(),
-            placeholders: 0,
-            error: None,
-        }
+        Self { dialect, text: String::new(), placeholders: 0, error: None }
     }
 
     pub(super) fn dialect(&self) -> Dialect {
@@ -92,15 +87,11 @@ impl Sql {
     pub(super) fn among_ids(&mut self, column: &Ident, count: usize) -> &mut Self {
         self.name(column);
         match self.dialect {
-            Dialect::Sqlite => self
-                .text(" IN (SELECT value FROM json_each(")
-                .placeholder()
-                .text("))"),
+            Dialect::Sqlite => {
+                self.text(" IN (SELECT value FROM json_each(").placeholder().text("))")
+            }
             Dialect::Postgres => self.text(" = ANY(").placeholder().text(")"),
-            Dialect::MySql => self
-                .text(" IN (")
-                .placeholders(count.next_power_of_two())
-                .text(")"),
+            Dialect::MySql => self.text(" IN (").placeholders(count.next_power_of_two()).text(")"),
         }
     }
 

@@ -31,11 +31,7 @@ impl SelectByIds {
     /// # Errors
     /// A name that is none.
     pub fn from(table: impl TryInto<TableName, Error: Into<PlanError>>) -> Result<Self, PlanError> {
-        Ok(Self {
-            table: table.try_into().map_err(Into::into)?,
-            id: None,
-            columns: Vec::new(),
-        })
+        Ok(Self { table: table.try_into().map_err(Into::into)?, id: None, columns: Vec::new() })
     }
 
     /// The column that holds the ids.
@@ -74,10 +70,7 @@ impl SelectByIds {
         }
         let id = self.id()?;
         let mut sql = Sql::new(dialect);
-        sql.text("SELECT ")
-            .names(&columns)
-            .text(" FROM ")
-            .table(&self.table);
+        sql.text("SELECT ").names(&columns).text(" FROM ").table(&self.table);
         sql.text(" WHERE ").among_ids(id, count);
         sql.finish()
     }
@@ -92,10 +85,7 @@ impl SelectByIds {
 
     fn id(&self) -> Result<&Ident, PlanError> {
         let table = || self.table.display();
-        self.id.as_ref().ok_or_else(|| PlanError::NoKey {
-            table: table(),
-            method: "id_column",
-        })
+        self.id.as_ref().ok_or_else(|| PlanError::NoKey { table: table(), method: "id_column" })
     }
 
     fn loaded(&self) -> Result<(Vec<Ident>, usize), PlanError> {
@@ -126,10 +116,7 @@ pub const fn ids_per_statement(dialect: Dialect) -> usize {
 /// ```
 pub fn pad_ids<'a>(ids: &[Value<'a>]) -> impl Iterator<Item = Value<'a>> {
     let padding = ids.len().next_power_of_two() - ids.len();
-    let last = ids
-        .last()
-        .into_iter()
-        .flat_map(move |last| std::iter::repeat_n(last, padding));
+    let last = ids.last().into_iter().flat_map(move |last| std::iter::repeat_n(last, padding));
     ids.iter().chain(last).copied()
 }
 
@@ -159,10 +146,7 @@ pub fn json_ids(ids: &[Value<'_>]) -> Result<String, PlanError> {
             Value::U64(id) if i64::try_from(id).is_ok() => json.push_str(&id.to_string()),
             Value::Text(id) if !id.contains('\0') => push_json_text(&mut json, id),
             _ => {
-                return Err(PlanError::IdNotInJson {
-                    position,
-                    found: id.value_type(),
-                });
+                return Err(PlanError::IdNotInJson { position, found: id.value_type() });
             }
         }
     }
@@ -211,11 +195,7 @@ mod tests {
     #[test]
     fn incomplete_plans_say_what_is_missing() {
         let t = || SelectByIds::from("t").unwrap();
-        let no_id = t()
-            .columns(["c"])
-            .unwrap()
-            .sql(Dialect::MySql, 1)
-            .unwrap_err();
+        let no_id = t().columns(["c"]).unwrap().sql(Dialect::MySql, 1).unwrap_err();
         assert!(no_id.to_string().ends_with("call id_column(..)"), "{no_id}");
         assert!(t().id_column("id").unwrap().sql(Dialect::MySql, 1).is_err());
     }
@@ -233,18 +213,10 @@ mod tests {
             "[-9223372036854775808,7,\"\\\"\\\\\\u000a\\u0001é\u{1F9E8}/\",null]"
         );
         assert_eq!(json_ids(&[]).unwrap(), "[]");
-        for bad in [
-            Value::U64(1 << 63),
-            Value::Bytes(b"x"),
-            Value::F64(1.0),
-            Value::Text("a\0"),
-        ] {
+        for bad in [Value::U64(1 << 63), Value::Bytes(b"x"), Value::F64(1.0), Value::Text("a\0")] {
             assert_eq!(
                 json_ids(&[Value::I64(1), bad]),
-                Err(PlanError::IdNotInJson {
-                    position: 1,
-                    found: bad.value_type()
-                })
+                Err(PlanError::IdNotInJson { position: 1, found: bad.value_type() })
             );
         }
     }

@@ -79,10 +79,7 @@ impl Update {
     /// dialect.
     pub fn sql(&self, dialect: Dialect, rows: usize) -> Result<String, PlanError> {
         if self.key.is_empty() {
-            return Err(PlanError::NoKey {
-                table: self.table.display(),
-                method: "key",
-            });
+            return Err(PlanError::NoKey { table: self.table.display(), method: "key" });
         }
         if self.columns.is_empty() {
             return Err(no_columns(&self.table));
@@ -95,9 +92,7 @@ impl Update {
         match dialect {
             Dialect::Sqlite => {
                 self.assign(sql.text("SET "), "");
-                sql.text(" FROM (VALUES ")
-                    .rows(rows, self.width())
-                    .text(") AS v WHERE ");
+                sql.text(" FROM (VALUES ").rows(rows, self.width()).text(") AS v WHERE ");
                 self.matching(&mut sql);
             }
             Dialect::Postgres => {
@@ -106,10 +101,7 @@ impl Update {
                 // Bare placeholders would all be text. A first row of NULLs with the columns' types
                 // gives those types to the rest; being NULL it matches nothing.
                 sql.list(", ", self.names(), |sql, name| {
-                    sql.text("(SELECT ")
-                        .name(name)
-                        .text(" FROM ")
-                        .table(&self.table);
+                    sql.text("(SELECT ").name(name).text(" FROM ").table(&self.table);
                     sql.text(" LIMIT 0)");
                 });
                 sql.text("), ").rows(rows, self.width());
@@ -117,10 +109,9 @@ impl Update {
                 self.matching(&mut sql);
             }
             Dialect::MySql => {
-                sql.text("JOIN (SELECT ")
-                    .list(", ", self.names(), |sql, name| {
-                        sql.placeholder().text(" AS ").name(name);
-                    });
+                sql.text("JOIN (SELECT ").list(", ", self.names(), |sql, name| {
+                    sql.placeholder().text(" AS ").name(name);
+                });
                 for _ in 1..rows {
                     sql.text(" UNION ALL SELECT ").placeholders(self.width());
                 }
@@ -185,12 +176,7 @@ mod tests {
 
     #[test]
     fn sql_of_each_dialect() {
-        let plan = Update::table("t")
-            .unwrap()
-            .key("a")
-            .unwrap()
-            .key("b")
-            .unwrap();
+        let plan = Update::table("t").unwrap().key("a").unwrap().key("b").unwrap();
         let plan = plan.columns(["c"]).unwrap();
         assert_eq!(
             plan.sql(Dialect::Sqlite, 1).unwrap(),
@@ -218,11 +204,7 @@ mod tests {
             Err(PlanError::DuplicateColumn { .. })
         ));
         assert_eq!(
-            t().columns(["c"])
-                .unwrap()
-                .sql(Dialect::MySql, 1)
-                .unwrap_err()
-                .to_string(),
+            t().columns(["c"]).unwrap().sql(Dialect::MySql, 1).unwrap_err().to_string(),
             "the plan for `t` does not say how rows are found; call key(..)"
         );
         assert!(t().key("id").unwrap().sql(Dialect::MySql, 1).is_err());

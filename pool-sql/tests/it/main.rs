@@ -134,23 +134,14 @@ fn now<T>(future: impl Future<Output = T> + Send) -> T {
 #[test]
 fn insert_sends_whole_chunks_and_a_tail_of_few_sizes() {
     let mut conn = Recorder::default();
-    let plan = Insert::into("files")
-        .unwrap()
-        .columns(["path", "size"])
-        .unwrap();
+    let plan = Insert::into("files").unwrap().columns(["path", "size"]).unwrap();
     let paths: Vec<String> = (0..437).map(|n| format!("/media/{n}")).collect();
-    let rows = paths
-        .iter()
-        .zip(0_u64..)
-        .map(|(path, n)| [Value::from(path), Value::from(n)]);
+    let rows = paths.iter().zip(0_u64..).map(|(path, n)| [Value::from(path), Value::from(n)]);
     let mut steps = Vec::new();
 
     let report = now(conn.insert_many(&plan, rows, |step| steps.push(step.rows_done))).unwrap();
 
-    assert_eq!(
-        (report.rows, report.affected, report.statements),
-        (437, 437, 7)
-    );
+    assert_eq!((report.rows, report.affected, report.statements), (437, 437, 7));
     assert_eq!(steps, [250, 437]);
     let bound: Vec<_> = conn.sent.iter().map(|(_, bound)| bound / 2).collect();
     assert_eq!(bound, [250, 128, 32, 16, 8, 2, 1]);
@@ -158,35 +149,19 @@ fn insert_sends_whole_chunks_and_a_tail_of_few_sizes() {
 
 #[test]
 fn a_row_that_does_not_fit_is_named() {
-    let plan = Update::table("t")
-        .unwrap()
-        .key("id")
-        .unwrap()
-        .columns(["c"])
-        .unwrap();
+    let plan = Update::table("t").unwrap().key("id").unwrap().columns(["c"]).unwrap();
     let rows = [vec![Value::I64(1), Value::Text("x")], vec![Value::I64(2)]];
     let failed = now(Recorder::default().update_many(&plan, rows, |_| ())).unwrap_err();
-    assert_eq!(
-        failed.to_string(),
-        "row 1 has 1 values, but the plan has 2 columns"
-    );
+    assert_eq!(failed.to_string(), "row 1 has 1 values, but the plan has 2 columns");
 }
 
 #[test]
 fn no_rows_send_nothing() {
     let mut conn = Recorder::default();
     let plan = Insert::into("t").unwrap().columns(["c"]).unwrap();
-    let ids = SelectByIds::from("t")
-        .unwrap()
-        .id_column("id")
-        .unwrap()
-        .columns(["c"])
-        .unwrap();
+    let ids = SelectByIds::from("t").unwrap().id_column("id").unwrap().columns(["c"]).unwrap();
     let none: [[Value<'_>; 1]; 0] = [];
-    assert_eq!(
-        now(conn.insert_many(&plan, none, |_| ())),
-        Ok(BatchReport::default())
-    );
+    assert_eq!(now(conn.insert_many(&plan, none, |_| ())), Ok(BatchReport::default()));
     assert!(now(conn.select_by_ids(&ids, &[])).unwrap().rows.is_empty());
     assert!(conn.sent.is_empty());
 }
@@ -199,40 +174,21 @@ fn ids_and_parents_are_one_query_each() {
     };
     let rows = vec![child(1, 8), child(2, 7), child(3, 8)];
 
-    let mut conn = Recorder {
-        answer: rows.clone(),
-        ..Recorder::default()
-    };
+    let mut conn = Recorder { answer: rows.clone(), ..Recorder::default() };
     let plan = SelectByIds::from("c").unwrap().id_column("id").unwrap();
     let plan = plan.columns(["id", "plot_id"]).unwrap();
     let ids = [3, 4, 1, 3, 2].map(Value::from);
     let found = now(conn.select_by_ids(&plan, &ids)).unwrap();
-    assert_eq!(
-        found.rows,
-        [rows[2].clone(), rows[0].clone(), rows[1].clone()]
-    );
+    assert_eq!(found.rows, [rows[2].clone(), rows[0].clone(), rows[1].clone()]);
     assert_eq!(found.missing, [OwnedValue::I64(4)]);
 
     conn.answer = rows.clone();
-    let plan = Related::from("c")
-        .unwrap()
-        .parent_column("plot_id")
-        .unwrap();
-    let plan = plan
-        .columns(["id"])
-        .unwrap()
-        .order_by("id", Direction::Ascending)
-        .unwrap();
+    let plan = Related::from("c").unwrap().parent_column("plot_id").unwrap();
+    let plan = plan.columns(["id"]).unwrap().order_by("id", Direction::Ascending).unwrap();
     let chapters = now(conn.load_related(&plan.limit_per_parent(5), &[7, 8, 9].map(Value::from)));
     let chapters = chapters.unwrap();
-    assert_eq!(
-        chapters.children(Value::I64(8)),
-        [rows[0].clone(), rows[2].clone()]
-    );
-    let sizes: Vec<_> = chapters
-        .iter()
-        .map(|(_, children)| children.len())
-        .collect();
+    assert_eq!(chapters.children(Value::I64(8)), [rows[0].clone(), rows[2].clone()]);
+    let sizes: Vec<_> = chapters.iter().map(|(_, children)| children.len()).collect();
     assert_eq!(sizes, [1, 2, 0]);
     assert_eq!(conn.sent.len(), 2);
     assert_eq!(conn.sent[1].1, 3); // the parents as one value, and the page's two numbers
@@ -241,17 +197,9 @@ fn ids_and_parents_are_one_query_each() {
 #[test]
 fn a_bad_id_fails_before_anything_is_sent() {
     let mut conn = Recorder::default();
-    let plan = SelectByIds::from("t")
-        .unwrap()
-        .id_column("id")
-        .unwrap()
-        .columns(["c"])
-        .unwrap();
+    let plan = SelectByIds::from("t").unwrap().id_column("id").unwrap().columns(["c"]).unwrap();
     let failed = now(conn.select_by_ids(&plan, &[Value::I64(1), Value::Bytes(b"x")])).unwrap_err();
-    assert!(
-        failed.to_string().starts_with("id 1 is Bytes: "),
-        "{failed}"
-    );
+    assert!(failed.to_string().starts_with("id 1 is Bytes: "), "{failed}");
     assert!(conn.sent.is_empty());
 }
 
@@ -262,15 +210,10 @@ fn a_batch_inside_an_async_function_is_send() {
         let plan = Insert::into("files")?.columns(["path", "kind"])?;
         let kind = String::from("film");
         let mut done = 0;
-        let rows = paths
-            .iter()
-            .map(|path| [Value::from(path), Value::from(&kind)]);
-        conn.insert_many(&plan, rows, |step| done = step.rows_done)
-            .await?;
+        let rows = paths.iter().map(|path| [Value::from(path), Value::from(&kind)]);
+        conn.insert_many(&plan, rows, |step| done = step.rows_done).await?;
 
-        let plan = SelectByIds::from("files")?
-            .id_column("path")?
-            .columns(["kind"])?;
+        let plan = SelectByIds::from("files")?.id_column("path")?.columns(["kind"])?;
         let ids: Vec<_> = paths.iter().map(Value::from).collect();
         let found = conn.select_by_ids(&plan, &ids).await?;
         Ok(done + found.missing.len() as u64)
