@@ -322,8 +322,8 @@ impl<M: Manager> Builder<M> {
 
     /// Is told what happens in the pool.
     #[must_use]
-    pub fn metrics(mut self, metrics: impl Metrics) -> Self {
-        self.parts.metrics = Some(Arc::new(metrics));
+    pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
+        self.parts.metrics = Some(metrics);
         self
     }
 
