@@ -3,11 +3,12 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
+
+use crate::sync::{Arc, Mutex, lock};
 
 /// Any error, boxed: what a [`Manager::Error`] turns into when the pool keeps or reports it.
 pub type BoxError = Box<dyn StdError + Send + Sync + 'static>;
@@ -250,7 +251,8 @@ impl Limits {
     }
 }
 
-/// Notes how long a connection really works, so that holders who sit on one can be told apart.
+/// Notes how long a connection really works, so that holders who sit on one can be told apart, and
+/// what its user calls what it does.
 ///
 /// A backend's connection keeps a clone from [`ConnectContext::activity`] and calls
 /// [`busy`](Self::busy) around each statement. A connection that never does is reported without
@@ -264,6 +266,9 @@ struct ActivityInner {
     since: AtomicU64,
     total: AtomicU64,
     used: AtomicU64,
+    /// Whether `operation` is worth a look.
+    named: AtomicBool,
+    operation: Mutex<Option<&'static str>>,
 }
 
 impl Activity {
@@ -272,6 +277,19 @@ impl Activity {
         self.0.since.store(nanos().saturating_add(1), Ordering::Relaxed);
         self.0.used.store(1, Ordering::Relaxed);
         Busy(self.clone())
+    }
+
+    /// The name that the present user of the connection gave to what it does.
+    pub fn operation(&self) -> Option<&'static str> {
+        if self.0.named.load(Ordering::Relaxed) { *lock(&self.0.operation) } else { None }
+    }
+
+    /// Notes a new user.
+    pub(crate) fn name(&self, operation: Option<&'static str>) {
+        if operation.is_some() || self.0.named.load(Ordering::Relaxed) {
+            *lock(&self.0.operation) = operation;
+            self.0.named.store(operation.is_some(), Ordering::Relaxed);
+        }
     }
 
     /// Busy time so far, or `None` if nothing was ever noted.

@@ -809,6 +809,7 @@ impl<P> State<P> {
         let slot = &mut self.slots[key];
         slot.caller = Some(caller);
         slot.busy_before = slot.activity.total();
+        slot.activity.name(caller.operation);
         slot.leak_reported = false;
         self.wind(now.after(self.tuning.leak_after), fx);
     }
