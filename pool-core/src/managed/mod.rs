@@ -252,7 +252,7 @@ impl<M: Manager> ManagedPool<M> {
     /// Closes the pool. From this call on acquires fail with [`Closed`](AcquireErrorKind::Closed)
     /// and spare connections close; the future waits at most this long for those in use and then
     /// says who still holds one. It need not be awaited.
-    pub fn close(&self, within: Duration) -> impl Future<Output = CloseReport> + Send + 'static {
+    pub fn close(&self, within: Duration) -> impl Future<Output = CloseReport> + Send + use<M> {
         close::close(self.shared.clone(), within)
     }
 
