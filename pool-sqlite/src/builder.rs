@@ -1,0 +1,215 @@
+//! [`SqliteBuilder`]: the settings of a pool.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pool_core::{ManagedPool, Metrics, PoolConfig, Validation};
+use pool_sql::{Observers, StatementObserver};
+use rusqlite::Connection;
+
+use crate::connection::Common;
+use crate::error::{SqliteError, SqliteErrorKind};
+use crate::manager::SqliteManager;
+use crate::open::Role;
+use crate::options::{Database, JournalMode, SqliteOptions};
+use crate::pool::SqlitePool;
+
+/// The least page cache of one connection: SQLite's own default.
+const LEAST_CACHE_KIB: u32 = 2_000;
+/// The first SQLite in which several connections may safely checkpoint in WAL mode.
+const SAFE_WAL: i32 = 3_051_003;
+
+/// A [`SqlitePool`] in the making.
+#[derive(Debug)]
+#[must_use = "nothing is opened until it is built"]
+pub struct SqliteBuilder {
+    config: PoolConfig,
+    pub(crate) options: SqliteOptions,
+    metrics: Option<MetricsSeat>,
+    observers: Observers,
+}
+
+struct MetricsSeat(Arc<dyn Metrics>);
+
+impl std::fmt::Debug for MetricsSeat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("metrics")
+    }
+}
+
+impl SqliteBuilder {
+    /// For a database file; it is made if it does not exist, its folder is not.
+    pub fn file(path: impl AsRef<Path>) -> Self {
+        let path = path.as_ref().to_owned();
+        Self::new(Database::File { path, read_only: false })
+    }
+
+    /// For a database in memory. It is one connection, which stays open as long as the pool: SQLite
+    /// gives every connection a memory of its own.
+    pub fn in_memory() -> Self {
+        Self::new(Database::Memory)
+    }
+
+    /// For a database in memory that several connections share. There is no WAL in memory: readers
+    /// and the writer wait for each other.
+    pub fn in_shared_memory() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        Self::new(Database::SharedMemory(format!("pool-{}-{number}", std::process::id())))
+    }
+
+    /// By path or URL, with parameters: see [`crate::url`].
+    ///
+    /// # Errors
+    /// All parameters that make no sense, with what would be right.
+    pub fn url(url: &str) -> Result<Self, SqliteError> {
+        crate::url::parse(url)
+    }
+
+    pub(crate) fn new(database: Database) -> Self {
+        // Opening takes 0.1 ms and goes over no network: nothing to keep alive or to prove.
+        let config = PoolConfig::new()
+            .name("sqlite")
+            .max_size(default_size())
+            .max_lifetime(None)
+            .max_connecting(4)
+            .validation(Validation::Never);
+        Self {
+            config,
+            options: SqliteOptions::new(database),
+            metrics: None,
+            observers: Observers::default(),
+        }
+    }
+
+    /// How many connections there are: one writes, the others read. 1 is a single connection for
+    /// both. Default: 1 + twice the cores, from 5 to 9.
+    pub fn max_size(self, max_size: u32) -> Self {
+        self.config(|config| config.max_size(max_size))
+    }
+
+    /// How long an acquire takes at most. Default: 30 s.
+    pub fn acquire_timeout(self, timeout: impl Into<Option<Duration>>) -> Self {
+        self.config(|config| config.acquire_timeout(timeout))
+    }
+
+    /// Changes any setting of the readers' pool; its name and timeouts hold for the writer too.
+    pub fn config(mut self, change: impl FnOnce(PoolConfig) -> PoolConfig) -> Self {
+        self.config = change(self.config);
+        self
+    }
+
+    /// Changes how connections are opened.
+    pub fn options(mut self, change: impl FnOnce(&mut SqliteOptions)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Opens the file for reading only; it must exist. All connections are readers, also
+    /// [`write`](SqlitePool::write)'s.
+    pub fn read_only(mut self) -> Self {
+        if let Database::File { read_only, .. } = &mut self.options.database {
+            *read_only = true;
+        }
+        self
+    }
+
+    /// Runs on every connection when it was opened, on its own thread: for functions, collations,
+    /// pragmas of your own.
+    pub fn set_up<F>(mut self, set_up: F) -> Self
+    where
+        F: Fn(&mut Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    {
+        self.options.set_up = Some(Arc::new(set_up));
+        self
+    }
+
+    /// Is told what happens in the pool.
+    pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
+        self.metrics = Some(MetricsSeat(metrics));
+        self
+    }
+
+    /// Is told of every statement: `call`, `inline`, `transaction` and batches.
+    pub fn observer(mut self, observer: Arc<dyn StatementObserver>) -> Self {
+        self.observers = self.observers.with(observer);
+        self
+    }
+
+    /// Opens the database: the writer first, which makes the file and switches it to WAL.
+    ///
+    /// # Errors
+    /// If the settings make no sense, or the database cannot be opened within the
+    /// `acquire_timeout`.
+    pub async fn build(self) -> Result<SqlitePool, SqliteError> {
+        self.config.validate()?;
+        self.check()?;
+        let several = self.config.max_size > 1 && self.shares();
+        let (name, max_size) = (self.config.name.clone(), self.config.max_size);
+        let connections = if several { max_size } else { 1 };
+        let common = Arc::new(Common {
+            database: self.options.database.name(),
+            cache_kib: (self.options.cache_budget / connections).max(LEAST_CACHE_KIB),
+            observers: self.observers,
+            options: self.options,
+        });
+        let pool = |config: PoolConfig, role| {
+            let name = config.name.clone();
+            let manager = SqliteManager { role, shared: common.clone(), name };
+            let builder = ManagedPool::builder(manager).config(config);
+            match &self.metrics {
+                Some(MetricsSeat(metrics)) => builder.metrics(metrics.clone()).build(),
+                None => builder.build(),
+            }
+        };
+        if common.options.is_read_only() {
+            let readers = pool(self.config.min_size(1), Role::Reader)?;
+            readers.ready().await?;
+            return Ok(SqlitePool { writer: readers, readers: None });
+        }
+        // The writer stays: it keeps the WAL, and a database in memory, alive.
+        let config = self.config.clone().max_size(1).min_size(1).min_idle(0).max_idle(None);
+        let config = config.idle_timeout(None).name(format!("{name}-write"));
+        let writer = pool(config, Role::Writer)?;
+        writer.ready().await?;
+        let readers = match several {
+            true => Some(pool(
+                self.config.max_size(max_size - 1).name(format!("{name}-read")),
+                Role::Reader,
+            )?),
+            false => None,
+        };
+        Ok(SqlitePool { writer, readers })
+    }
+
+    /// Whether readers beside the writer make sense.
+    fn shares(&self) -> bool {
+        match self.options.database {
+            Database::Memory => false,
+            Database::SharedMemory(_) => true,
+            Database::File { .. } => self.options.journal_mode == JournalMode::Wal,
+        }
+    }
+
+    fn check(&self) -> Result<(), SqliteError> {
+        let version = rusqlite::version_number();
+        let affected = self.options.is_file() && self.shares() && self.config.max_size > 1;
+        if affected && version < SAFE_WAL && !self.options.allow_wal_reset_bug {
+            let text = format!(
+                "SQLite {} can lose committed pages when several connections use WAL (fixed in \
+                 3.51.3): use the `bundled` feature, set max_size to 1, or accept it with \
+                 `allow_wal_reset_bug`",
+                rusqlite::version()
+            );
+            return Err(SqliteError::text(SqliteErrorKind::Config, text));
+        }
+        Ok(())
+    }
+}
+
+fn default_size() -> u32 {
+    let cores = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u32);
+    1 + (2 * cores).clamp(4, 8)
+}

@@ -1,0 +1,541 @@
+//! [`SqliteConnection`]: running SQL on a connection of the pool.
+//!
+//! # Where the connection is
+//!
+//! ```text
+//!            call(): the job takes it along           the job ends
+//!   Here ------------------------------------> Away ----------------> Here
+//!                                               | the thread is gone
+//!                                               +------------------> Lost
+//! ```
+//!
+//! A dropped `call` leaves it `Away`, its statement interrupted. Whoever comes next (the pool's
+//! reset, or the same user's next statement) first waits until it has come home, and rolls back
+//! what the interrupted work left open. So a dropped future hurts its own statement only.
+
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use pool_core::{Activity, Cause, Condition};
+use pool_sql::{ErrorCode, Observers, Outcome, Statement};
+use rusqlite::{Connection, Transaction, TransactionBehavior, TransactionState};
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::error::{SqliteError, SqliteErrorKind};
+use crate::open::{Opened, Role};
+use crate::options::SqliteOptions;
+use crate::worker::{Interrupt, Panicked, Running, Worker, said};
+
+/// How long a statement that runs in place waits before it looks at a lock again; doubles.
+const FIRST_LOOK: Duration = Duration::from_micros(500);
+const LONGEST_LOOK: Duration = Duration::from_millis(20);
+
+/// A connection to a SQLite database, from a [`SqlitePool`](crate::SqlitePool).
+///
+/// SQL runs in closures, which get rusqlite's own [`Connection`]:
+///
+/// * [`call`](Self::call) runs it on the connection's thread: for anything that may take long. One
+///   hop (12 to 20 µs) for the whole closure, however many statements it has.
+/// * [`inline`](Self::inline) runs it in place: for statements that take microseconds.
+/// * [`transaction`](Self::transaction) runs it on the connection's thread in a transaction, again
+///   if a lock was in the way.
+///
+/// # What the next user can find
+///
+/// No transaction and no running statement, and nothing of session state that goes through SQL:
+/// attached databases, temporary tables and changed pragmas make the pool open the connection anew
+/// (a database in memory excepted, which would be gone). What a closure registers through
+/// rusqlite's API (functions, collations, limits) stays, until the connection ends.
+pub struct SqliteConnection {
+    home: Home,
+    worker: Worker,
+    pub(crate) role: Role,
+    pub(crate) shared: Arc<Common>,
+    activity: Activity,
+    panicked: bool,
+    /// What has to run before the next use, since the last was cut short.
+    pub(crate) undo: Option<&'static str>,
+    changes_at_checkpoint: u64,
+    optimized_at: Instant,
+}
+
+enum Home {
+    Here(Opened),
+    Away { home: oneshot::Receiver<Opened>, interrupt: Interrupt },
+    Lost,
+}
+
+/// What all connections of a pool have in common.
+pub(crate) struct Common {
+    pub(crate) options: SqliteOptions,
+    pub(crate) database: Arc<str>,
+    pub(crate) observers: Observers,
+    pub(crate) cache_kib: u32,
+}
+
+impl SqliteConnection {
+    /// Opens a connection on a thread of its own.
+    pub(crate) async fn open(
+        name: &str,
+        role: Role,
+        shared: Arc<Common>,
+        activity: Activity,
+    ) -> Result<Self, SqliteError> {
+        let worker = Worker::spawn(name).map_err(|error| {
+            SqliteError::text(SqliteErrorKind::CannotOpen, format!("no thread: {error}"))
+        })?;
+        let common = shared.clone();
+        let open = move || Opened::open(&common.options, role, common.cache_kib);
+        let opened = worker.run(open).await.map_err(|_| gone())?;
+        let opened = opened.map_err(|error| error.of(&shared.database))?;
+        Ok(Self {
+            home: Home::Here(opened),
+            worker,
+            role,
+            shared,
+            activity,
+            panicked: false,
+            undo: None,
+            changes_at_checkpoint: 0,
+            optimized_at: Instant::now(),
+        })
+    }
+
+    /// Runs a closure on the connection's thread.
+    ///
+    /// # Errors
+    /// What the closure returns, with the database's name; or that it panicked.
+    ///
+    /// # Cancel safety
+    /// Dropping the future interrupts the statement that runs; a transaction that is open then is
+    /// rolled back before the connection is used again.
+    pub async fn call<T, F>(&mut self, run: F) -> Result<T, SqliteError>
+    where
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let watch = self.watch();
+        let ran = self.run(move |opened| run(&mut opened.connection)).await;
+        watch.done(ran.and_then(|ran| Ok(ran?)))
+    }
+
+    /// Runs a closure in place, on the caller's thread: for statements that take microseconds, such
+    /// as a look-up by key. A long one would hold up every task on this worker; it cannot be
+    /// interrupted.
+    ///
+    /// If another process holds a lock, the closure is run again after a while, up to the busy
+    /// timeout; meanwhile the worker does other things. That happens only where the closure has
+    /// changed nothing yet; else the error is returned.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn inline<T, F>(&mut self, mut run: F) -> Result<T, SqliteError>
+    where
+        F: FnMut(&mut Connection) -> rusqlite::Result<T>,
+    {
+        let watch = self.watch();
+        if let Err(error) = self.come_home().await {
+            return watch.done(Err(error));
+        }
+        let begun = Instant::now();
+        let mut pause = FIRST_LOOK;
+        loop {
+            let (ran, unchanged) = self.run_in_place(&mut run);
+            let may_wait = begun.elapsed() + pause <= self.shared.options.busy_timeout;
+            match ran {
+                Err(error) if error.is_busy() && unchanged && may_wait => {}
+                ran => return watch.done(ran),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+    }
+
+    /// Runs a closure here and now; says whether it left the database as it was.
+    fn run_in_place<T>(
+        &mut self,
+        run: &mut impl FnMut(&mut Connection) -> rusqlite::Result<T>,
+    ) -> (Result<T, SqliteError>, bool) {
+        let _busy = self.activity.busy();
+        let opened = match self.here() {
+            Ok(opened) => opened,
+            Err(error) => return (Err(error), false),
+        };
+        opened.wait_for_locks(Duration::ZERO);
+        let before = standing(&opened.connection);
+        let ran = catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection)));
+        let unchanged = before == standing(&opened.connection);
+        match ran {
+            Ok(ran) => (ran.map_err(SqliteError::from), unchanged),
+            Err(payload) => (Err(self.panicked_with(&said(&*payload))), false),
+        }
+    }
+
+    /// Runs a closure in place from code that is not async; waits for locks by blocking.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); and [`Busy`](SqliteErrorKind::Busy) if the last `call` on this
+    /// connection was given up and has not ended.
+    pub fn call_blocking<T, F>(&mut self, run: F) -> Result<T, SqliteError>
+    where
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    {
+        let database = self.shared.database.clone();
+        let patience = self.shared.options.busy_timeout;
+        if !self.is_home() || self.undo.is_some() {
+            let text = "the last statement was given up and has not ended yet";
+            return Err(SqliteError::text(SqliteErrorKind::Busy, text).of(&database));
+        }
+        let _busy = self.activity.busy();
+        let opened = self.here()?;
+        opened.wait_for_locks(patience);
+        match catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection))) {
+            Ok(ran) => ran.map_err(|error| SqliteError::from(error).of(&database)),
+            Err(payload) => Err(self.panicked_with(&said(&*payload)).of(&database)),
+        }
+    }
+
+    /// Runs a closure on the connection's thread in one transaction: `BEGIN IMMEDIATE` on the
+    /// writer, a snapshot on a reader. An error rolls back.
+    ///
+    /// If another process holds a lock, the whole transaction is run again after a while, up to the
+    /// busy timeout; so the closure should have no effects of its own.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    ///
+    /// # Cancel safety
+    /// As [`call`](Self::call): nothing is committed once the future is dropped, unless the commit
+    /// itself had begun.
+    pub async fn transaction<T, F>(&mut self, mut run: F) -> Result<T, SqliteError>
+    where
+        F: FnMut(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let behavior = match self.role {
+            Role::Writer => TransactionBehavior::Immediate,
+            Role::Reader => TransactionBehavior::Deferred,
+        };
+        let watch = self.watch();
+        let begun = Instant::now();
+        let mut pause = FIRST_LOOK;
+        loop {
+            let attempt = move |opened: &mut Opened| {
+                let begun = opened.connection.transaction_with_behavior(behavior);
+                let done = begun.and_then(|tx| {
+                    let value = run(&tx)?;
+                    tx.commit()?;
+                    Ok(value)
+                });
+                (done.map_err(SqliteError::from), run)
+            };
+            let (done, again) = match self.run(attempt).await {
+                Ok(ran) => ran,
+                Err(error) => return watch.done(Err(error)),
+            };
+            let may_wait = begun.elapsed() <= self.shared.options.busy_timeout;
+            match done {
+                Err(error) if error.is_busy() && may_wait => run = again,
+                done => return watch.done(done),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_LOOK);
+        }
+    }
+
+    /// Runs a job on the connection's thread and waits for it.
+    pub(crate) async fn run<T, F>(&mut self, run: F) -> Result<T, SqliteError>
+    where
+        F: FnOnce(&mut Opened) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        self.come_home().await?;
+        self.run_on(run).await
+    }
+
+    /// As [`run`](Self::run), where the connection is known to be at home and in order.
+    pub(crate) async fn run_on<T, F>(&mut self, run: F) -> Result<T, SqliteError>
+    where
+        F: FnOnce(&mut Opened) -> T + Send + 'static,
+        T: Send + 'static,
+    {
+        let patience = self.shared.options.busy_timeout;
+        let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) else {
+            return Err(gone());
+        };
+        let _busy = self.activity.busy();
+        let Running { home, outcome, interrupt } = self.worker.run_with(opened, move |opened| {
+            opened.wait_for_locks(patience);
+            run(opened)
+        });
+        let mut waiting = GivenUp(Some(interrupt.clone()));
+        self.home = Home::Away { home, interrupt };
+        let outcome = outcome.await;
+        waiting.0 = None;
+        self.settle_home();
+        match outcome {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Panicked(text))) => Err(self.panicked_with(&text)),
+            Err(_) => Err(gone()),
+        }
+    }
+
+    /// Waits until the connection is back from work that was given up, and clears what that left.
+    pub(crate) async fn come_home(&mut self) -> Result<(), SqliteError> {
+        let mut given_up = false;
+        while let Home::Away { home, interrupt } = &mut self.home {
+            // Again and again: an interrupt before a statement begins does not reach it.
+            given_up = true;
+            interrupt.fire();
+            if let Ok(back) = timeout(Duration::from_millis(2), home).await {
+                self.home = back.map_or(Home::Lost, Home::Here);
+            }
+        }
+        let undo = self.undo.take().or(given_up.then_some("ROLLBACK"));
+        let opened = self.here()?;
+        if let Some(undo) = undo
+            && !opened.connection.is_autocommit()
+        {
+            opened.connection.execute_batch(undo)?;
+        }
+        Ok(())
+    }
+
+    fn settle_home(&mut self) {
+        if let Home::Away { home, .. } = &mut self.home {
+            match home.try_recv() {
+                Ok(opened) => self.home = Home::Here(opened),
+                Err(TryRecvError::Closed) => self.home = Home::Lost,
+                Err(TryRecvError::Empty) => {}
+            }
+        }
+    }
+
+    fn is_home(&mut self) -> bool {
+        self.settle_home();
+        matches!(self.home, Home::Here(_))
+    }
+
+    pub(crate) fn here(&mut self) -> Result<&mut Opened, SqliteError> {
+        match &mut self.home {
+            Home::Here(opened) => Ok(opened),
+            Home::Away { .. } | Home::Lost => Err(gone()),
+        }
+    }
+
+    fn panicked_with(&mut self, text: &str) -> SqliteError {
+        self.panicked = true;
+        SqliteError::text(SqliteErrorKind::Panicked, format!("the closure panicked: {text}"))
+    }
+
+    /// Tells the observers that a statement begins.
+    pub(crate) fn watch(&self) -> Watch {
+        let watch = Watch {
+            shared: self.shared.clone(),
+            operation: self.activity.operation(),
+            begun: Instant::now(),
+            over: false,
+        };
+        watch.shared.observers.started(&watch.statement());
+        watch
+    }
+
+    // ---- for the manager ----
+
+    /// What is left behind, without touching the file.
+    pub(crate) fn condition(&mut self) -> Condition {
+        if self.panicked {
+            return Condition::Broken(Cause::Panicked);
+        }
+        self.settle_home();
+        let opened = match &self.home {
+            Home::Here(opened) => opened,
+            Home::Away { .. } => return Condition::Dirty(Cause::Running),
+            Home::Lost => return Condition::Broken(Cause::Other("its thread has ended")),
+        };
+        let connection = &opened.connection;
+        let idle = connection.transaction_state(Some("main"));
+        if self.undo.is_some() || !connection.is_autocommit() {
+            Condition::Dirty(Cause::Transaction)
+        } else if !matches!(idle, Ok(TransactionState::None)) {
+            Condition::Dirty(Cause::Running)
+        } else if opened.touched.load(Ordering::Relaxed) {
+            Condition::Dirty(Cause::SessionState)
+        } else if self.upkeep_is_due() {
+            Condition::Dirty(Cause::Upkeep)
+        } else {
+            Condition::Clean
+        }
+    }
+
+    fn upkeep_is_due(&self) -> bool {
+        let Home::Here(opened) = &self.home else { return false };
+        let shared = &self.shared;
+        if self.role != Role::Writer || !shared.options.is_file() {
+            return false;
+        }
+        // Looking at the file costs a microsecond: only after a good many changes.
+        let changed = opened.connection.total_changes() - self.changes_at_checkpoint;
+        (changed >= 500 && shared.wal_size() >= shared.options.checkpoint_at)
+            || self.optimized_at.elapsed() >= shared.options.optimize_every
+    }
+
+    /// Clears what is left behind. True if the connection was opened anew.
+    pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
+        self.come_home().await?;
+        let (shared, role) = (self.shared.clone(), self.role);
+        let optimize = self.optimized_at.elapsed() >= shared.options.optimize_every;
+        let upkeep = self.upkeep_is_due();
+        let reopened = self
+            .run(move |opened| {
+                if !opened.connection.is_autocommit() {
+                    opened.connection.execute_batch("ROLLBACK")?;
+                }
+                if upkeep {
+                    shared.keep_up(opened, optimize);
+                }
+                if !opened.touched.swap(false, Ordering::Relaxed) || !shared.options.is_file() {
+                    return Ok::<_, SqliteError>(false);
+                }
+                *opened = Opened::open(&shared.options, role, shared.cache_kib)?;
+                Ok(true)
+            })
+            .await??;
+        if upkeep {
+            self.changes_at_checkpoint = self.here()?.connection.total_changes();
+        }
+        if optimize {
+            self.optimized_at = Instant::now();
+        }
+        if reopened {
+            self.changes_at_checkpoint = 0;
+        }
+        Ok(reopened)
+    }
+
+    /// Ends the connection; when this is done, its file handles are closed.
+    pub(crate) async fn close(mut self) {
+        if self.come_home().await.is_err() {
+            return;
+        }
+        let optimize = self.role == Role::Writer && self.shared.options.is_file();
+        if let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) {
+            let goodbye = move || {
+                if optimize {
+                    let _ = opened.connection.execute_batch(OPTIMIZE);
+                }
+                drop(opened);
+            };
+            let _ = self.worker.run(goodbye).await;
+        }
+    }
+}
+
+/// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
+const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize;";
+
+impl Common {
+    /// Work that nobody waits for, done while the connection is on its way back.
+    fn keep_up(&self, opened: &Opened, optimize: bool) {
+        let touched = opened.touched.load(Ordering::Relaxed);
+        let _ = opened.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        if optimize {
+            let _ = opened.connection.execute_batch(OPTIMIZE);
+        }
+        opened.touched.store(touched, Ordering::Relaxed);
+    }
+
+    /// How large the write-ahead log is, in bytes.
+    pub(crate) fn wal_size(&self) -> u64 {
+        let crate::options::Database::File { path, .. } = &self.options.database else { return 0 };
+        let mut wal = path.clone().into_os_string();
+        wal.push("-wal");
+        std::fs::metadata(wal).map_or(0, |file| file.len())
+    }
+}
+
+/// Tells the observers how a statement ended; dropped before, that it was cancelled.
+pub(crate) struct Watch {
+    shared: Arc<Common>,
+    operation: Option<&'static str>,
+    begun: Instant,
+    over: bool,
+}
+
+impl Watch {
+    /// The statement ended so. Names the database in its error.
+    pub(crate) fn done<T>(mut self, done: Result<T, SqliteError>) -> Result<T, SqliteError> {
+        let done = done.map_err(|error| error.of(&self.shared.database));
+        self.tell(done.as_ref().err().map(SqliteError::observed));
+        done
+    }
+
+    fn tell(&mut self, error: Option<ErrorCode>) {
+        self.over = true;
+        let outcome = Outcome::new(self.begun.elapsed());
+        let outcome = match error {
+            Some(code) => outcome.with_error(code),
+            None => outcome,
+        };
+        self.shared.observers.finished(&self.statement(), &outcome);
+    }
+
+    fn statement(&self) -> Statement<'static> {
+        let statement = Statement::new("sqlite");
+        match self.operation {
+            Some(operation) => statement.with_operation(operation),
+            None => statement,
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if !self.over {
+            self.tell(Some(ErrorCode::new("cancelled")));
+        }
+    }
+}
+
+/// Dropped before the job's end, it interrupts the job.
+struct GivenUp(Option<Interrupt>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if let Some(interrupt) = &self.0 {
+            interrupt.fire();
+        }
+    }
+}
+
+impl Drop for SqliteConnection {
+    fn drop(&mut self) {
+        // Closing may write to the file: not on whichever thread this happens to be.
+        if let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) {
+            drop(self.worker.run(move || drop(opened)));
+        }
+    }
+}
+
+impl fmt::Debug for SqliteConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteConnection")
+            .field("database", &self.shared.database)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a closure that failed must not have changed if it is to be run again.
+fn standing(connection: &Connection) -> (u64, bool) {
+    (connection.total_changes(), connection.is_autocommit())
+}
+
+fn gone() -> SqliteError {
+    SqliteError::text(SqliteErrorKind::Closed, "the connection's thread has ended")
+}

@@ -1,0 +1,101 @@
+//! How statements are executed: the seam between a connection and the thread that runs it.
+//!
+//! Each connection has one thread, plain and detached, named after its pool. A job takes the SQLite
+//! connection along and brings it back when it is done; between jobs the connection lies with its
+//! owner, so that short statements may run in place. Whoever gives up on a job can interrupt it, but
+//! gets the connection only when the job has really ended: it never has two users.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
+
+use rusqlite::InterruptHandle;
+use tokio::sync::oneshot;
+
+use crate::open::Opened;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The thread of one connection; it ends when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Worker(mpsc::Sender<Job>);
+
+/// A job under way.
+pub(crate) struct Running<T> {
+    /// The connection, when the job has ended.
+    pub(crate) home: oneshot::Receiver<Opened>,
+    pub(crate) outcome: oneshot::Receiver<Result<T, Panicked>>,
+    pub(crate) interrupt: Interrupt,
+}
+
+/// What the code in a job panicked with.
+pub(crate) struct Panicked(pub(crate) String);
+
+impl Worker {
+    pub(crate) fn spawn(name: &str) -> std::io::Result<Self> {
+        let (jobs, inbox) = mpsc::channel::<Job>();
+        let run = move || inbox.into_iter().for_each(|job| job());
+        std::thread::Builder::new().name(name.to_owned()).spawn(run)?;
+        Ok(Self(jobs))
+    }
+
+    /// Runs something that needs no connection yet.
+    pub(crate) fn run<T: Send + 'static>(
+        &self,
+        run: impl FnOnce() -> T + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        let job = move || drop(sender.send(run()));
+        let _ = self.0.send(Box::new(job)); // a dead thread drops the job, and the sender with it
+        receiver
+    }
+
+    /// Runs a job with the connection.
+    pub(crate) fn run_with<T: Send + 'static>(
+        &self,
+        mut opened: Opened,
+        run: impl FnOnce(&mut Opened) -> T + Send + 'static,
+    ) -> Running<T> {
+        let interrupt = Interrupt { handle: opened.interrupt.clone(), given_up: Arc::default() };
+        let given_up = interrupt.given_up.clone();
+        let (home_sender, home) = oneshot::channel();
+        let (sender, outcome) = oneshot::channel();
+        let job = move || {
+            let done = if given_up.load(Ordering::Acquire) {
+                None
+            } else {
+                let ran = catch_unwind(AssertUnwindSafe(|| run(&mut opened)));
+                Some(ran.map_err(|payload| Panicked(said(&*payload))))
+            };
+            // The connection first: who sees the outcome finds it at home.
+            let _ = home_sender.send(opened);
+            if let Some(done) = done {
+                let _ = sender.send(done);
+            }
+        };
+        let _ = self.0.send(Box::new(job));
+        Running { home, outcome, interrupt }
+    }
+}
+
+/// Ends a job early.
+#[derive(Clone)]
+pub(crate) struct Interrupt {
+    handle: Arc<InterruptHandle>,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Interrupt {
+    /// Interrupts the statement that runs now; a job that has not begun never does.
+    pub(crate) fn fire(&self) {
+        self.given_up.store(true, Ordering::Release);
+        self.handle.interrupt();
+    }
+}
+
+pub(crate) fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no text)".into())
+}
