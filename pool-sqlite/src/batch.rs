@@ -294,6 +294,8 @@ fn query(
     rows: &mut Vec<Row>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(sql)?;
+    // A list in one of the driver's versions that we work with, an iterator in the other.
+    #[allow(clippy::useless_conversion)]
     let columns: std::sync::Arc<[Box<str>]> =
         statement.column_names().into_iter().map(Box::from).collect();
     let mut found = statement.query(values)?;

@@ -86,8 +86,13 @@ impl SqliteBuilder {
 
     /// How many connections there are: one writes, the others read. 1 is a single connection for
     /// both. Default: 1 + twice the cores, from 5 to 9.
-    pub fn max_size(self, max_size: u32) -> Self {
-        self.config(|config| config.max_size(max_size))
+    pub fn max_size(mut self, max_size: u32) -> Self {
+        self.set_max_size(max_size);
+        self
+    }
+
+    pub(crate) fn set_max_size(&mut self, max_size: u32) {
+        self.config.max_size = max_size;
     }
 
     /// How long an acquire takes at most. Default: 30 s.
@@ -110,10 +115,14 @@ impl SqliteBuilder {
     /// Opens the file for reading only; it must exist. All connections are readers, also
     /// [`write`](SqlitePool::write)'s.
     pub fn read_only(mut self) -> Self {
+        self.set_read_only();
+        self
+    }
+
+    pub(crate) fn set_read_only(&mut self) {
         if let Database::File { read_only, .. } = &mut self.options.database {
             *read_only = true;
         }
-        self
     }
 
     /// Runs on every connection when it was opened, on its own thread: for functions, collations,

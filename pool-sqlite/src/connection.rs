@@ -296,7 +296,7 @@ impl SqliteConnection {
                 self.home = back.map_or(Home::Lost, Home::Here);
             }
         }
-        let undo = self.undo.take().or(given_up.then_some("ROLLBACK"));
+        let undo = self.undo.take().or_else(|| given_up.then_some("ROLLBACK"));
         let opened = self.here()?;
         if let Some(undo) = undo
             && !opened.connection.is_autocommit()

@@ -93,12 +93,10 @@ macro_rules! pragma_enum {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            pub(crate) const WORDS: &'static [&'static str] = &[$($text),*];
-
-            pub(crate) fn parse(word: &str) -> Option<Self> {
+            pub(crate) fn parse(word: &str) -> Result<Self, String> {
                 match word.to_ascii_lowercase().as_str() {
-                    $($text => Some(Self::$variant),)*
-                    _ => None,
+                    $($text => Ok(Self::$variant),)*
+                    _ => Err(format!("want one of {}", [$($text),*].join(", "))),
                 }
             }
         }

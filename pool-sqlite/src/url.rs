@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::builder::SqliteBuilder;
 use crate::error::{SqliteError, SqliteErrorKind};
-use crate::options::{JournalMode, SqliteOptions, Synchronous, TempStore};
+use crate::options::{JournalMode, Synchronous, TempStore};
 
 const KNOWN: &[&str] = &[
     "mode",
@@ -49,7 +49,7 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
         }
     };
     if path.is_empty() && !query.contains("mode=memory") {
-        return Err(fault(["there is no path; write sqlite://path/to/file.db".into()].as_ref()));
+        return Err(fault(&["there is no path; write sqlite://path/to/file.db".into()]));
     }
     let memory = path == ":memory:" || query.split('&').any(|pair| pair == "mode=memory");
     let mut builder = match memory {
@@ -60,88 +60,61 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let name = name.strip_prefix('_').unwrap_or(name);
-        match apply(builder, name, value) {
-            Ok(changed) => builder = changed,
-            Err((unchanged, fault)) => {
-                builder = unchanged;
-                faults.push(fault);
-            }
+        if let Err(expected) = apply(&mut builder, name, value) {
+            faults.push(format!("{pair}: {expected}"));
         }
     }
     if faults.is_empty() { Ok(builder) } else { Err(fault(&faults)) }
 }
 
-type Applied = Result<SqliteBuilder, (SqliteBuilder, String)>;
-
-fn apply(builder: SqliteBuilder, name: &str, value: &str) -> Applied {
-    let set = |builder: SqliteBuilder, set: &dyn Fn(&mut SqliteOptions)| {
-        Ok(builder.options(|options| set(options)))
-    };
-    let wrong =
-        |builder, expected: String| Err((builder, format!("{name}={value}: want {expected}")));
-    macro_rules! word {
-        ($kind:ident, $field:ident) => {
-            match $kind::parse(value) {
-                Some(word) => set(builder, &|options| options.$field = word),
-                None => wrong(builder, $kind::WORDS.join(", ")),
-            }
-        };
-    }
-    macro_rules! number {
-        ($expected:literal, $apply:expr) => {
-            match value.parse() {
-                Ok(number) => Ok($apply(builder, number)),
-                Err(_) => wrong(builder, $expected.into()),
-            }
-        };
-    }
+/// Sets what one parameter says, or tells what would be right.
+fn apply(builder: &mut SqliteBuilder, name: &str, value: &str) -> Result<(), String> {
+    let options = &mut builder.options;
     match name {
         "mode" => match value {
-            "rwc" | "rw" | "memory" => Ok(builder),
-            "ro" => Ok(builder.read_only()),
-            _ => wrong(builder, "rwc, rw, ro or memory".into()),
+            "rwc" | "rw" | "memory" => {}
+            "ro" => builder.set_read_only(),
+            _ => return Err("want rwc, rw, ro or memory".into()),
         },
-        "journal_mode" => word!(JournalMode, journal_mode),
-        "synchronous" => word!(Synchronous, synchronous),
-        "temp_store" => word!(TempStore, temp_store),
-        "foreign_keys" => match value.to_ascii_lowercase().as_str() {
-            "on" | "true" | "1" => set(builder, &|options| options.foreign_keys = true),
-            "off" | "false" | "0" => set(builder, &|options| options.foreign_keys = false),
-            _ => wrong(builder, "on or off".into()),
-        },
-        "busy_timeout" => number!("milliseconds", |builder: SqliteBuilder, ms| {
-            builder.options(|options| options.busy_timeout = Duration::from_millis(ms))
-        }),
-        "cache_size" => {
-            number!("a number of pages, or negative of KiB", |builder: SqliteBuilder, n: i64| {
-                let kib = if n < 0 { n.unsigned_abs() } else { n as u64 * 4 };
-                builder.options(|options| {
-                    options.cache_budget = u32::try_from(kib).unwrap_or(u32::MAX);
-                })
-            })
+        "journal_mode" => options.journal_mode = JournalMode::parse(value)?,
+        "synchronous" => options.synchronous = Synchronous::parse(value)?,
+        "temp_store" => options.temp_store = TempStore::parse(value)?,
+        "foreign_keys" => {
+            options.foreign_keys = match value.to_ascii_lowercase().as_str() {
+                "on" | "true" | "1" => true,
+                "off" | "false" | "0" => false,
+                _ => return Err("want on or off".into()),
+            }
         }
-        "mmap_size" => number!("bytes", |builder: SqliteBuilder, bytes| {
-            builder.options(|options| options.mmap_size = bytes)
-        }),
-        "journal_size_limit" => number!("bytes", |builder: SqliteBuilder, bytes| {
-            builder.options(|options| options.journal_size_limit = bytes)
-        }),
-        "statement_cache" => number!("a number of statements", |builder: SqliteBuilder, n| {
-            builder.options(|options| options.statement_cache = n)
-        }),
-        "max_size" => number!("a number of connections", SqliteBuilder::max_size),
-        "cache" if value == "private" => Ok(builder),
-        "cache" => wrong(
-            builder,
-            "private: with a shared cache readers fail at once with SQLITE_LOCKED, and SQLite \
-             discourages it; WAL, the default, gives what it was for"
-                .into(),
-        ),
+        "busy_timeout" => {
+            options.busy_timeout = Duration::from_millis(number(value, "milliseconds")?);
+        }
+        "cache_size" => {
+            let size: i64 = number(value, "a number of pages, or negative of KiB")?;
+            let kib = if size < 0 { size.unsigned_abs() } else { size as u64 * 4 };
+            options.cache_budget = u32::try_from(kib).unwrap_or(u32::MAX);
+        }
+        "mmap_size" => options.mmap_size = number(value, "a number of bytes")?,
+        "journal_size_limit" => options.journal_size_limit = number(value, "a number of bytes")?,
+        "statement_cache" => options.statement_cache = number(value, "a number of statements")?,
+        "max_size" => builder.set_max_size(number(value, "a number of connections")?),
+        "cache" if value == "private" => {}
+        "cache" => {
+            return Err("want private: with a shared cache readers fail at once with \
+                        SQLITE_LOCKED, and SQLite discourages it; WAL, the default, gives what it \
+                        was for"
+                .into());
+        }
         _ => {
             let nearest = KNOWN.iter().min_by_key(|known| distance(known, name)).expect("some");
-            Err((builder, format!("{name}: no such parameter; did you mean {nearest}?")))
+            return Err(format!("no such parameter; did you mean {nearest}?"));
         }
     }
+    Ok(())
+}
+
+fn number<T: std::str::FromStr>(value: &str, what: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("want {what}"))
 }
 
 fn fault(faults: &[String]) -> SqliteError {
@@ -169,4 +142,59 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::options::Database;
+
+    fn database(url: &str) -> Database {
+        parse(url).unwrap().options.database
+    }
+
+    fn file(path: &str) -> Database {
+        Database::File { path: path.into(), read_only: false }
+    }
+
+    #[test]
+    fn paths_and_urls_name_the_same_file() {
+        assert_eq!(database("a b?.db"), file("a b?.db"));
+        assert_eq!(database("sqlite:a%20b%3F.db"), file("a b?.db"));
+        assert_eq!(database("sqlite:///var/x.db?synchronous=full"), file("/var/x.db"));
+        assert_eq!(database("file:x.db"), file("x.db"));
+        assert_eq!(database(":memory:"), Database::Memory);
+        assert_eq!(database("sqlite::memory:"), Database::Memory);
+        assert_eq!(database("file:x?mode=memory"), Database::Memory);
+        assert_eq!(
+            database("sqlite:x.db?mode=ro"),
+            Database::File { path: "x.db".into(), read_only: true }
+        );
+    }
+
+    #[test]
+    fn the_pragmas_of_a_media_server_are_understood() {
+        let url = "sqlite:m.db?mode=rwc&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=30000\
+                   &_cache_size=-64000&_temp_store=MEMORY&_foreign_keys=ON";
+        let options = parse(url).unwrap().options;
+        assert_eq!(options.journal_mode, JournalMode::Wal);
+        assert_eq!(options.busy_timeout, Duration::from_secs(30));
+        assert_eq!(options.cache_budget, 64_000);
+        assert!(options.foreign_keys);
+    }
+
+    #[test]
+    fn every_wrong_parameter_is_named_with_what_would_be_right() {
+        let url = "sqlite:m.db?cache=shared&syncronous=full&busy_timeout=soon&temp_store=disk";
+        let error = parse(url).unwrap_err().to_string();
+        for part in [
+            "cache=shared: want private",
+            "syncronous=full: no such parameter; did you mean synchronous?",
+            "busy_timeout=soon: want milliseconds",
+            "temp_store=disk: want one of default, file, memory",
+        ] {
+            assert!(error.contains(part), "{error}");
+        }
+        assert!(parse("sqlite://").unwrap_err().to_string().contains("there is no path"));
+    }
 }

@@ -1,0 +1,113 @@
+//! Futures that are dropped: their statement ends, and only theirs.
+
+use std::time::Duration;
+
+use pool_sqlite::SqliteErrorKind;
+use pool_sqlite::rusqlite;
+use tokio::time::timeout;
+
+use super::{ENDLESS, Place, number, run, soon};
+
+/// With one reading connection, the next user gets the very one on which the query was given up.
+#[tokio::test]
+async fn r18_a_dropped_query_is_interrupted_and_the_next_user_does_not_notice() {
+    let place = Place::new();
+    let pool = place.builder().max_size(2).build().await.unwrap();
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x); INSERT INTO t VALUES (42)").await;
+    for n in 0..50 {
+        let mut reader = pool.read().await.unwrap();
+        let endless = reader.call(|c| c.query_row(ENDLESS, [], |_| Ok(())));
+        timeout(Duration::from_micros(n * 200), endless).await.unwrap_err();
+        drop(reader);
+        let mut reader = soon(pool.read()).await.unwrap();
+        assert_eq!(soon(number(&mut reader, "SELECT x FROM t")).await, 42);
+    }
+    let counts = pool.readers().snapshot().counts;
+    assert_eq!(counts.created, 1, "one connection served all: {counts:?}");
+}
+
+#[tokio::test]
+async fn the_same_user_may_go_on_after_giving_up_a_query() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x)").await;
+    for _ in 0..20 {
+        let endless = writer.call(|c| c.query_row(ENDLESS, [], |_| Ok(())));
+        timeout(Duration::from_millis(1), endless).await.unwrap_err();
+        assert_eq!(soon(number(&mut writer, "SELECT count(*) FROM t")).await, 0);
+        assert_eq!(soon(writer.inline(|c| c.execute("SELECT 1", []))).await.ok(), None);
+    }
+}
+
+#[tokio::test]
+async fn r14_a_transaction_that_is_dropped_leaves_nothing() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
+    for n in 0..50 {
+        let mut writer = pool.write().await.unwrap();
+        let writing = writer.transaction(|tx| {
+            tx.execute("INSERT INTO t VALUES (1)", [])?;
+            tx.query_row(ENDLESS, [], |_| Ok(()))
+        });
+        timeout(Duration::from_micros(n * 100), writing).await.unwrap_err();
+    }
+    let mut writer = soon(pool.write()).await.unwrap();
+    assert_eq!(number(&mut writer, "SELECT count(*) FROM t").await, 0);
+    let snapshot = pool.writer().snapshot();
+    assert_eq!((snapshot.open(), snapshot.in_use), (1, 1));
+}
+
+/// A job that has not begun when its future is dropped never begins.
+#[tokio::test]
+async fn a_dropped_call_that_was_still_in_line_never_runs() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x)").await;
+    for _ in 0..100 {
+        // Polled once, so that the job is on its way, and dropped.
+        let mut adding = Box::pin(writer.call(|c| c.execute("INSERT INTO t VALUES (1)", [])));
+        let polled =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(Future::poll(adding.as_mut(), cx)));
+        let _ = polled.await;
+        drop(adding);
+        let before = number(&mut writer, "SELECT count(*) FROM t").await;
+        tokio::task::yield_now().await;
+        let after = number(&mut writer, "SELECT count(*) FROM t").await;
+        assert_eq!(before, after, "what was given up is over before the next statement");
+    }
+}
+
+#[tokio::test]
+async fn r15_a_panic_in_a_closure_costs_its_connection() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
+    for way in ["call", "inline", "blocking", "transaction"] {
+        let mut writer = pool.write().await.unwrap();
+        let error = match way {
+            "call" => writer.call(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await,
+            "inline" => writer.inline(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await,
+            "blocking" => {
+                writer.call_blocking(|_| -> rusqlite::Result<()> { panic!("on purpose") })
+            }
+            _ => {
+                writer
+                    .transaction(|tx| -> rusqlite::Result<()> {
+                        tx.execute("INSERT INTO t VALUES (1)", [])?;
+                        panic!("on purpose")
+                    })
+                    .await
+            }
+        };
+        let error = error.unwrap_err();
+        assert_eq!(error.kind(), SqliteErrorKind::Panicked);
+        assert!(error.to_string().contains("on purpose"), "{error}");
+        drop(writer);
+        let mut writer = soon(pool.write()).await.unwrap();
+        assert_eq!(number(&mut writer, "SELECT count(*) FROM t").await, 0, "{way}");
+    }
+    assert_eq!(pool.writer().snapshot().counts.ended.broken, 4);
+}

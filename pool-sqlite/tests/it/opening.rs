@@ -1,0 +1,124 @@
+//! Opening: what cannot be opened says so in one sentence, and pragmas are what they should be.
+
+use std::time::Duration;
+
+use pool_sqlite::{JournalMode, SqliteBuilder, SqliteErrorKind, SqlitePool, rusqlite};
+
+use super::{Place, number, run, soon};
+
+#[tokio::test]
+async fn r12_what_cannot_be_opened_fails_at_once_and_says_why() {
+    let place = Place::new();
+    std::fs::write(
+        place.file("text.db"),
+        "this is no database, only text of some length. ".repeat(90),
+    )
+    .unwrap();
+    std::fs::create_dir(place.file("folder.db")).unwrap();
+    let mut torn = Vec::from(*b"SQLite format 3\0");
+    torn.resize(8192, 0xff);
+    std::fs::write(place.file("torn.db"), torn).unwrap();
+    for (name, kind, says) in [
+        ("nowhere/x.db", SqliteErrorKind::CannotOpen, "check that its folder exists"),
+        ("folder.db", SqliteErrorKind::CannotOpen, "cannot be opened"),
+        ("text.db", SqliteErrorKind::NotADatabase, "no SQLite database"),
+        ("torn.db", SqliteErrorKind::NotADatabase, "no SQLite database"),
+    ] {
+        let begun = tokio::time::Instant::now();
+        let error = soon(SqlitePool::builder(place.file(name)).build()).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        let text = error.to_string();
+        assert!(text.contains(name) && text.contains(says), "{text}");
+        assert!(begun.elapsed() < Duration::from_secs(20), "permanent: not until the timeout");
+    }
+    let read_only = SqlitePool::builder(place.file("none.db")).read_only().build().await;
+    assert_eq!(read_only.unwrap_err().kind(), SqliteErrorKind::CannotOpen);
+    assert!(!place.file("none.db").exists());
+}
+
+#[tokio::test]
+async fn a_locked_database_is_one_clear_error() {
+    let place = Place::new();
+    let path = place.file("locked.db");
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").unwrap();
+    let builder = SqlitePool::builder(&path)
+        .acquire_timeout(Duration::from_millis(500))
+        .options(|o| o.busy_timeout = Duration::from_millis(100));
+    let error = soon(builder.build()).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Busy, "{error}");
+    assert!(error.to_string().contains("locked by another process"), "{error}");
+}
+
+#[tokio::test]
+async fn connections_are_set_up_as_the_options_say() {
+    let place = Place::new();
+    let builder = place.builder().max_size(5).options(|o| {
+        o.cache_budget = 20_000;
+        o.synchronous = pool_sqlite::Synchronous::Full;
+    });
+    let pool = builder.build().await.unwrap();
+    let mut writer = pool.write().await.unwrap();
+    let mut reader = pool.read().await.unwrap();
+    for (guard, query_only) in [(&mut writer, 0), (&mut reader, 1)] {
+        assert_eq!(number(guard, "PRAGMA foreign_keys").await, 1);
+        assert_eq!(number(guard, "PRAGMA synchronous").await, 2);
+        assert_eq!(number(guard, "PRAGMA cache_size").await, -4_000, "a fifth of the budget");
+        assert_eq!(number(guard, "PRAGMA mmap_size").await, 0);
+        assert_eq!(number(guard, "PRAGMA query_only").await, query_only);
+        let mode: String =
+            guard.call(|c| c.query_row("PRAGMA journal_mode", [], |r| r.get(0))).await.unwrap();
+        assert_eq!(mode, "wal");
+    }
+}
+
+#[tokio::test]
+async fn another_journal_mode_is_a_single_connection() {
+    let place = Place::new();
+    let pool = place.builder().options(|o| o.journal_mode = JournalMode::Delete).build().await;
+    assert!(pool.unwrap().snapshot().read.is_none());
+}
+
+#[tokio::test]
+async fn a_database_that_is_only_read_is_never_written() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x); INSERT INTO t VALUES (5)").await;
+    soon(pool.close(Duration::from_secs(10))).await;
+    let pool = place.builder().read_only().build().await.unwrap();
+    let mut reader = pool.write().await.unwrap();
+    assert_eq!(number(&mut reader, "SELECT x FROM t").await, 5);
+    let error = reader.call(|c| c.execute("DELETE FROM t", [])).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::ReadOnly);
+}
+
+#[tokio::test]
+async fn memory_is_one_connection_that_never_goes() {
+    let pool = SqlitePool::connect("sqlite::memory:").await.unwrap();
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x); INSERT INTO t VALUES (1); CREATE TEMP TABLE u (x)").await;
+    drop(writer);
+    assert_eq!(number(&mut pool.read().await.unwrap(), "SELECT x FROM t").await, 1);
+    assert!(pool.snapshot().read.is_none());
+
+    let shared = SqliteBuilder::in_shared_memory().max_size(4).build().await.unwrap();
+    run(&mut shared.write().await.unwrap(), "CREATE TABLE t (x); INSERT INTO t VALUES (2)").await;
+    assert_eq!(number(&mut shared.read().await.unwrap(), "SELECT x FROM t").await, 2);
+    let other = SqliteBuilder::in_shared_memory().build().await.unwrap();
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    assert_eq!(number(&mut other.write().await.unwrap(), tables).await, 0, "of its own");
+}
+
+#[tokio::test]
+async fn r25_errors_and_debug_name_the_file_but_no_values() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x UNIQUE)").await;
+    let add = "INSERT INTO t VALUES ('canary-7f3a')";
+    run(&mut writer, add).await;
+    let error = writer.call(|c| c.execute("INSERT INTO t SELECT x FROM t", [])).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Constraint);
+    let all = format!("{error} {error:?} {writer:?} {pool:?} {:?}", pool.snapshot());
+    assert!(all.contains("test.db") && !all.contains("canary"), "{all}");
+}
