@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Runs every test. Installs what it needs first (as root, or with sudo).
+#   ./test.sh            everything
+#   ./test.sh quick      the workspace's tests only
+set -euo pipefail
+cd "$(dirname "$0")"
+
+say() { printf '\n== %s\n' "$*"; }
+
+need() { # need COMMAND PACKAGE...
+    command -v "$1" >/dev/null && return
+    shift
+    local sudo=""
+    [ "$(id -u)" = 0 ] || sudo=sudo
+    say "installing $*"
+    $sudo apt-get update -qq
+    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@"
+}
+
+need cc gcc libc6-dev
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
+
+say "tests, all features"
+cargo test --workspace --all-features
+
+say "tests of pool-core without features"
+cargo test -p pool-core --lib
+
+[ "${1:-}" = quick ] && exit 0
+
+say "pool-sqlite with the oldest driver it allows"
+# A copy, since the older driver needs another lock file.
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+git ls-files -z | xargs -0 cp --parents -t "$copy"
+(
+    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/oldest"
+    cd "$copy"
+    cargo update --quiet -p rusqlite --precise 0.40.1
+    POOL_SOAK_SECONDS=5 cargo test -p pool-sqlite --test it
+)
+
+say "all passed"
