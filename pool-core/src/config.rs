@@ -55,8 +55,8 @@ pub struct PoolConfig {
     /// How long one reset may take, with what `after_release` does. Default: 5 s.
     #[cfg_attr(feature = "serde", serde(with = "human"))]
     pub reset_timeout: Duration,
-    /// How long a connection may take to say goodbye; then it is dropped and counted as abandoned.
-    /// Default: 5 s.
+    /// How long a connection may take to say goodbye, its slot still taken; then it is dropped and
+    /// counted as abandoned. Default: 1 s.
     #[cfg_attr(feature = "serde", serde(with = "human"))]
     pub close_timeout: Duration,
     /// How long a spare connection above the minimums stays. Default: 10 min.
@@ -102,7 +102,7 @@ impl Default for PoolConfig {
             connect_timeout: Duration::from_secs(10),
             ping_timeout: Duration::from_secs(2),
             reset_timeout: Duration::from_secs(5),
-            close_timeout: Duration::from_secs(5),
+            close_timeout: Duration::from_secs(1),
             idle_timeout: Some(Duration::from_secs(600)),
             max_lifetime: Some(Duration::from_secs(1800)),
             lifetime_jitter: 0.2,
@@ -203,10 +203,13 @@ impl PoolConfig {
         if self.min_idle > self.max_size {
             fault("min_idle", size(self.min_idle), most);
         }
+        let least = self.min_size.max(self.min_idle);
         if let Some(max_idle) = self.max_idle
-            && max_idle < self.min_idle
+            && max_idle < least
         {
-            fault("max_idle", size(max_idle), format!("at least min_idle ({})", self.min_idle));
+            // Or the pool would open for the one what it closes for the other.
+            let expected = format!("at least min_size and min_idle ({least})");
+            fault("max_idle", size(max_idle), expected);
         }
         if self.max_connecting == 0 {
             fault("max_connecting", size(0), "at least 1".into());

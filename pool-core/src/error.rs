@@ -217,12 +217,32 @@ impl fmt::Display for AcquireError {
             }
         }
         if let Some(last) = source {
-            write!(f, "; last connect error {} ago: {}", Seconds(last.ago), last.error)?;
+            write!(f, "; last connect error {} ago: {}", Seconds(last.ago), Chain(&*last.error))?;
         }
         match self.advice() {
             Some(advice) => write!(f, ". {advice}"),
             None => Ok(()),
         }
+    }
+}
+
+/// An error and its causes, where it does not tell them itself.
+struct Chain<'a>(&'a (dyn StdError + 'static));
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut told = self.0.to_string();
+        f.write_str(&told)?;
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            let text = error.to_string();
+            if !told.contains(&text) {
+                write!(f, ": {text}")?;
+                told = text;
+            }
+            cause = error.source();
+        }
+        Ok(())
     }
 }
 

@@ -18,7 +18,8 @@ use tokio::time::Sleep;
 use super::guard::{ManagedGuard, judge_checkout};
 use super::shared::Shared;
 use super::slot::Live;
-use super::state::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who, nanos};
+use super::tuning::nanos;
+use super::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
 use super::waiters::WaiterKey;
 use crate::metrics::Acquired;
 use crate::sync::Arc;
@@ -63,6 +64,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
             who,
             timeout: self.timeout,
             begun: None,
+            binds: 0,
             ticket: None,
             key: None,
             timer: None,
@@ -95,6 +97,8 @@ pin_project! {
         who: Option<Who>,
         timeout: Option<Duration>,
         begun: Option<Begun>,
+        // How often this future found a runtime for the pool.
+        binds: u8,
         // The place in the queue that an unfit connection must not cost.
         ticket: Option<u64>,
         key: Option<WaiterKey>,
@@ -106,8 +110,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(key) = this.key.take() {
-                let now = this.shared.now();
-                drop(this.shared.with(|state, fx| state.give_up(key, now, true, fx)));
+                drop(this.shared.with(|state| state.give_up(key, true)));
             }
         }
     }
@@ -180,9 +183,9 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let (shared, caller) = (self.shared, self.caller);
         if self.ticket.is_none() {
-            match shared.with(|state, fx| state.acquire(now, caller, fx)) {
+            match shared.with_at(now, |state| state.acquire(caller)) {
                 Fast::Got { connection, ticket, hit } => {
-                    return self.admit(connection, ticket, hit, 0, now);
+                    return self.admit(connection, ticket, hit, None, now);
                 }
                 Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
                 Fast::Unbound => return self.bind(now),
@@ -192,9 +195,9 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
         let wait = Wait { since: at, deadline, ticket: self.ticket };
         let waker = Some(cx.waker().clone());
-        let joined = shared.with(|state, fx| {
-            let key = state.enqueue(now, wait, caller, waker, fx)?;
-            Ok((key, state.has_outcome(key).then(|| state.take(key, now, None, fx))))
+        let joined = shared.with_at(now, |state| {
+            let key = state.enqueue(wait, caller, waker)?;
+            Ok((key, state.has_outcome(key).then(|| state.take(key, None))))
         });
         match joined {
             Err(why) => Some(Err(self.refused(why, false, now))),
@@ -214,7 +217,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let key = self.key.expect("looked for only while in the queue");
         let waker = Some(cx.waker().clone());
-        match self.shared.with(|state, fx| state.take(key, now, waker, fx)) {
+        match self.shared.with_at(now, |state| state.take(key, waker)) {
             Taken::Nothing { bound: true, .. } => None,
             Taken::Nothing { bound: false, .. } => self.bind(now),
             taken => {
@@ -229,7 +232,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         now: Time,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let key = self.as_mut().project().key.take().expect("times out only in the queue");
-        let taken = self.shared.with(|state, fx| state.give_up(key, now, false, fx));
+        let taken = self.shared.with_at(now, |state| state.give_up(key, false));
         self.accept(taken, now)
     }
 
@@ -241,7 +244,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
             Taken::Got { connection, ticket, hit, waited } => {
-                self.admit(connection, ticket, hit, waited, now)
+                self.admit(connection, ticket, hit, Some(waited), now)
             }
             Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
             Taken::Nothing { suspended, .. } => {
@@ -256,7 +259,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         mut live: Box<Live<M>>,
         ticket: u64,
         hit: bool,
-        waited: u64,
+        waited: Option<u64>,
         now: Time,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
@@ -266,7 +269,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
                     pool: &shared.config.name,
                     operation: self.caller.operation,
                     site: self.caller.site,
-                    waited: Duration::from_nanos(waited),
+                    waited: Duration::from_nanos(waited.unwrap_or(0)),
                     hit,
                 });
             });
@@ -278,7 +281,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
                 "a before_acquire hook or Manager::condition panicked",
             )));
         }
-        shared.with(|state, fx| state.release(key, live, verdict, now, fx));
+        shared.with_at(now, |state| state.release(key, live, verdict));
         if fate == Fate::Panicked {
             return Some(Err(self.refused(Refusal::Panicked, false, now)));
         }
@@ -288,7 +291,10 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// Finds a runtime for the pool. `None`: it has one now.
     fn bind(mut self: Pin<&mut Self>, now: Time) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        // A runtime that is just ending lets itself be bound, again and again.
+        *self.as_mut().project().binds += 1;
         let bound = match self.who {
+            _ if self.binds > 3 => false,
             Some(_) => self.shared.bind_here() || self.shared.bind_to_thread().is_ok(),
             None => self.shared.bind_here(),
         };
@@ -296,7 +302,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             return None;
         }
         if let Some(key) = self.as_mut().project().key.take() {
-            let _ = self.shared.with(|state, fx| state.give_up(key, now, true, fx));
+            let _ = self.shared.with_at(now, |state| state.give_up(key, true));
         }
         let waited = now.since(self.begun.expect("set at the first poll").at);
         Some(Err(self.shared.error(AcquireErrorKind::NoRuntime, self.caller, waited)))

@@ -49,8 +49,7 @@ impl fmt::Display for CloseReport {
 impl<M: Manager> Shared<M> {
     /// From now on nothing is handed out.
     pub(super) fn shut(self: &Arc<Self>) {
-        let now = self.now();
-        self.with(|state, fx| state.shut(now, fx));
+        self.with(|state| state.shut());
         self.shut.send_replace(true);
     }
 

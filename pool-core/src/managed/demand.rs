@@ -1,9 +1,12 @@
 //! What the pool owes to whom: idle connections to waiters, and connects where demand needs them.
 
+use super::outbox::Start;
+use super::record::Slot;
 use super::recorder::Event;
-use super::state::{Effects, Phase, Refusal, Slot, SlotKey, Start, State, Time, Tuning};
+use super::state::State;
+use super::tuning::Tuning;
+use super::vocabulary::{Phase, Refusal, SlotKey, Time};
 use crate::ErrorClass;
-use crate::manager::Activity;
 
 const SECOND: u64 = 1_000_000_000;
 /// How long a permanent error is told to newcomers before it is tried again.
@@ -21,23 +24,13 @@ pub(crate) struct Backoff {
 }
 
 impl Backoff {
-    pub(super) fn failed(
-        &mut self,
-        now: Time,
-        permanent: bool,
-        tuning: &Tuning,
-        rng: &mut fastrand::Rng,
-    ) {
+    fn failed(&mut self, now: Time, permanent: bool, tuning: &Tuning, rng: &mut fastrand::Rng) {
         let doubled = tuning.backoff_base.saturating_mul(1 << self.failures.min(32));
         let pause = doubled.min(tuning.backoff_cap) as f64 * (0.5 + 0.5 * rng.f64());
         self.failures = self.failures.saturating_add(1);
-        self.retry_at = Some(now.after(pause as u64));
-        (self.permanent_until, self.quiet_until) = (None, None);
-        if permanent {
-            self.permanent_until = Some(now.after(REMEMBER));
-            self.quiet_until = Some(now.after(QUIET));
-            self.retry_at = self.permanent_until;
-        }
+        self.permanent_until = permanent.then(|| now.after(REMEMBER));
+        self.quiet_until = permanent.then(|| now.after(QUIET));
+        self.retry_at = self.permanent_until.or_else(|| Some(now.after(pause as u64)));
     }
 
     /// A permanent error is fresh in memory.
@@ -45,7 +38,7 @@ impl Backoff {
         self.permanent_until.is_some_and(|until| now < until)
     }
 
-    pub(crate) fn failures(&self) -> u32 {
+    pub(super) fn failures(&self) -> u32 {
         self.failures
     }
 
@@ -56,32 +49,30 @@ impl Backoff {
 
 impl<P> State<P> {
     /// Gives idle connections to waiters, then starts the connects that demand needs.
-    pub(crate) fn serve(&mut self, now: Time, fx: &mut Effects<P>) {
+    pub(crate) fn serve(&mut self) {
         if self.suspended || self.closed {
             return;
         }
-        while let Some(waiter) = self.first_waiter(now, fx) {
-            let Some((key, connection)) = self.pop_idle() else {
-                break;
-            };
-            if let Some(reason) = self.unfit(key, now) {
-                self.close(key, connection, reason, now, fx);
-            } else if !self.bound || !self.needs_proof(key, now) {
-                self.hand(waiter, key, connection, now, fx);
+        while let Some(waiter) = self.first_waiter() {
+            let Some((key, connection)) = self.pop_idle() else { break };
+            if let Some(reason) = self.unfit(key) {
+                self.close(key, connection, reason);
+            } else if !self.bound || !self.needs_proof(key) {
+                self.hand(waiter, key, connection);
             } else if self.count(Phase::Validating) < self.waiters.queued() {
-                self.validate(key, connection, now, fx);
+                self.validate(key, connection);
             } else {
                 // Enough are being proven for those who wait.
-                self.push_back_idle(key, connection);
+                self.unpop_idle(key, connection);
                 break;
             }
         }
         if self.bound {
-            self.start_connects(now, fx);
+            self.start_connects();
         }
     }
 
-    fn start_connects(&mut self, now: Time, fx: &mut Effects<P>) {
+    fn start_connects(&mut self) {
         let connecting = self.count(Phase::Connecting);
         let queued = self.waiters.queued();
         let target = self.connects_wanted(queued);
@@ -90,45 +81,25 @@ impl<P> State<P> {
         }
         let mut start = (target - connecting)
             .min(self.tuning.max_connecting.saturating_sub(connecting))
-            .min(self.tuning.max_size.saturating_sub(self.open()));
+            .min(self.tuning.sizes.max_size.saturating_sub(self.open()));
         if self.backoff.failures() > 0 {
             // One at a time until the server is back.
             start = start.min(1_usize.saturating_sub(connecting));
             if let Some(at) = self.backoff.not_before(queued > 0)
-                && now < at
+                && self.now < at
                 && start > 0
             {
-                return self.wind(at, fx);
+                return self.wind(at);
             }
         }
         for _ in 0..start {
             self.next_id += 1;
             self.phases[Phase::Connecting as usize] += 1;
-            let id = self.next_id;
-            let activity = Activity::default();
-            let slot = self.slots.insert(Slot {
-                id,
-                phase: Phase::Connecting,
-                since: now,
-                generation: self.generation,
-                epoch: self.epoch,
-                probe_epoch: self.epoch,
-                fresh: true,
-                leak_reported: false,
-                born: now,
-                used_at: now,
-                touched_at: now,
-                retire_at: Time::NEVER,
-                expire_at: Time::NEVER,
-                idle_limit: u64::MAX,
-                keepalive: u64::MAX,
-                reason: None,
-                caller: None,
-                activity: activity.clone(),
-                busy_before: None,
-            });
+            let slot = Slot::new(self.next_id, self.now, self.generation, self.epoch);
+            let activity = slot.activity.clone();
             let attempt = self.backoff.failures().saturating_add(1);
-            fx.connect.push(Start { slot, id, attempt, activity });
+            let slot = self.slots.insert(slot);
+            self.out.errands().connect.push(Start { slot, id: self.next_id, attempt, activity });
         }
     }
 
@@ -136,34 +107,22 @@ impl<P> State<P> {
     fn connects_wanted(&self, queued: usize) -> usize {
         let validating = self.count(Phase::Validating);
         // A ping under way serves a waiter as well as a connect does, unless it is in doubt.
+        let trusted = |slot: &Slot| slot.phase == Phase::Validating && slot.epoch == self.epoch;
         let proving = match validating.min(queued) {
             0 => 0,
-            _ => self.trusted_validations(),
+            _ => self.slots.iter().filter(|(_, slot)| trusted(slot)).count(),
         };
         let spare = (self.idle.len() + validating).saturating_sub(self.replacing);
         let for_waiters = queued.saturating_sub(proving);
-        let for_idle = self.tuning.min_idle.saturating_sub(spare);
+        let for_idle = self.tuning.sizes.min_idle.saturating_sub(spare);
         let steady = self.servers().saturating_sub(self.replacing);
-        let for_size = self.tuning.min_size.saturating_sub(steady);
+        let for_size = self.tuning.sizes.min_size.saturating_sub(steady);
         (for_waiters + for_idle).max(for_size)
     }
 
-    fn trusted_validations(&self) -> usize {
-        self.slots
-            .iter()
-            .filter(|(_, slot)| slot.phase == Phase::Validating && slot.epoch == self.epoch)
-            .count()
-    }
-
     /// A connect failed: `None` is a panic.
-    pub(crate) fn connect_failed(
-        &mut self,
-        key: SlotKey,
-        class: Option<ErrorClass>,
-        now: Time,
-        fx: &mut Effects<P>,
-    ) {
-        self.recorder.note(Event::ConnectFailed { slot: key, class, now });
+    pub(crate) fn connect_failed(&mut self, key: SlotKey, class: Option<ErrorClass>) {
+        self.note(Event::ConnectFailed { slot: key, class });
         self.slots.remove(key);
         self.phases[Phase::Connecting as usize] -= 1;
         match class {
@@ -172,18 +131,31 @@ impl<P> State<P> {
             Some(ErrorClass::Transient) | None => self.counts.connect_transient += 1,
         }
         let permanent = class == Some(ErrorClass::Permanent);
-        self.backoff.failed(now, permanent, &self.tuning, &mut self.rng);
+        self.backoff.failed(self.now, permanent, &self.tuning, &mut self.rng);
         if class.is_none()
-            && let Some(waiter) = self.first_waiter(now, fx)
+            && let Some(waiter) = self.first_waiter()
         {
-            fx.wake(self.waiters.refuse(waiter, Refusal::Panicked));
+            self.refuse(waiter, Refusal::Panicked);
         }
         if permanent && self.servers() == 0 {
-            while let Some(waiter) = self.first_waiter(now, fx) {
-                fx.wake(self.waiters.refuse(waiter, Refusal::Connect));
+            while let Some(waiter) = self.first_waiter() {
+                self.refuse(waiter, Refusal::Connect);
             }
         }
-        fx.changed = true;
-        self.serve(now, fx);
+        self.out.changed = true;
+        self.serve();
+    }
+
+    /// Whether the minimums are reached, or why they will not be; `None` while it is open.
+    pub(crate) fn readiness(&self) -> Option<Result<(), Refusal>> {
+        let spare = self.count(Phase::Idle) + self.count(Phase::Validating);
+        let sizes = &self.tuning.sizes;
+        if self.closed {
+            Some(Err(Refusal::Closed))
+        } else if self.servers() >= sizes.min_size && spare >= sizes.min_idle {
+            Some(Ok(()))
+        } else {
+            self.backoff.quiet_until.map(|_| Err(Refusal::Connect))
+        }
     }
 }

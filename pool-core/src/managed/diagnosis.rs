@@ -5,7 +5,8 @@ use std::panic::Location;
 use std::time::Duration;
 
 use super::shared::Shared;
-use super::state::{Caller, Phase, Refusal, State, Time, Who};
+use super::state::State;
+use super::vocabulary::{Caller, Phase, Refusal, Time, Who};
 use crate::error::{self, AcquireError, AcquireErrorKind, Inner, LastError, Nested};
 use crate::holders::Holder;
 use crate::metrics::AcquireFailed;
@@ -215,21 +216,21 @@ fn snapshot<P>(config: &PoolConfig, state: &State<P>, now: Time) -> Snapshot {
     let count = |phase| state.count(phase) as u32;
     Snapshot {
         name: config.name.clone(),
-        max_size: state.tuning.max_size as u32,
-        min_size: state.tuning.min_size as u32,
-        min_idle: state.tuning.min_idle as u32,
-        max_idle: state.tuning.max_idle() as u32,
+        max_size: state.tuning.sizes.max_size as u32,
+        min_size: state.tuning.sizes.min_size as u32,
+        min_idle: state.tuning.sizes.min_idle as u32,
+        max_idle: state.tuning.sizes.max_idle as u32,
         idle: count(Phase::Idle),
         in_use: count(Phase::InUse),
         connecting: count(Phase::Connecting),
         validating: count(Phase::Validating),
         resetting: count(Phase::Resetting),
         closing: count(Phase::Closing),
-        waiting: state.waiting() as u32,
+        waiting: state.waiters().len() as u32,
         oldest_waiter: state
             .waiters()
             .oldest()
-            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.since))),
+            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.wait.since))),
         suspended: state.suspended,
         closed: state.closed,
         counts: state.counts,

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use super::slot::Live;
-use super::state::{Fate, Verdict};
+use super::vocabulary::{Fate, Verdict};
 use crate::metrics::Released;
 use crate::snapshot::CloseReason;
 use crate::{Cause, Condition, Manager};
@@ -42,7 +42,7 @@ impl<M: Manager> ManagedGuard<M> {
     pub fn detach(mut self) -> M::Connection {
         let Live { connection, token } =
             *self.live.take().expect("it is there until it is dropped");
-        token.shared.with(|state, _| state.ending(token.key, CloseReason::Detached));
+        token.shared.with(|state| state.ending(token.key, CloseReason::Detached));
         connection
     }
 
@@ -77,10 +77,10 @@ impl<M: Manager> Drop for ManagedGuard<M> {
             judge_return(&mut live)
         };
         let now = shared.now();
-        let (held, operation) = shared.with(|state, fx| {
+        let (held, operation) = shared.with_at(now, |state| {
             let slot = state.slot(key);
             let told = (now.since(slot.since), slot.caller.and_then(|caller| caller.operation));
-            state.release(key, live, verdict, now, fx);
+            state.release(key, live, verdict);
             told
         });
         let (pool, held) = (&*shared.config.name, Duration::from_nanos(held));

@@ -2,17 +2,17 @@
 
 use super::runtime::Witness;
 use super::shared::Shared;
-use super::state::Time;
+use super::vocabulary::Time;
 use crate::Manager;
 use crate::sync::Arc;
 
-/// Ticks the state machine whenever it is due, until the pool is closed.
+/// Ticks the state machine whenever it is due, until the pool is closed or bound elsewhere.
 pub(super) async fn run<M: Manager>(shared: Arc<Shared<M>>, witness: Witness<M>) {
     loop {
         let now = shared.now();
         shared.look_at_the_wall_clock(now);
-        let (due, closed) = shared.with(|state, fx| (state.tick(now, fx), state.closed));
-        if closed {
+        let (due, closed) = shared.with_at(now, |state| (state.tick(), state.closed));
+        if closed || !shared.is_bound(&witness) {
             break;
         }
         let nudged = shared.nudge.notified();

@@ -7,7 +7,8 @@
 //! released. The machine's doc says which states a slot has, who may move it, and why no wake-up is
 //! lost; the rest of the argument is here.
 //!
-//! * [`state`], [`demand`], [`tick`]: the machine. [`waiters`]: its queue.
+//! * [`state`], [`returns`], [`demand`], [`tick`], [`controls`]: the machine. [`waiters`]: its queue.
+//!   [`record`]: what it knows of a slot. [`vocabulary`], [`outbox`]: what goes in and comes out.
 //! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
 //!   is no other way to hold capacity, so every way out of every function gives it back.
@@ -34,17 +35,23 @@
 mod acquire;
 mod blocking;
 mod close;
+mod controls;
 mod demand;
 mod diagnosis;
 mod guard;
 mod maintenance;
+mod outbox;
+mod record;
 mod recorder;
+mod returns;
 mod runtime;
 mod shared;
 mod slot;
 mod state;
 mod tasks;
 mod tick;
+mod tuning;
+mod vocabulary;
 mod waiters;
 
 use std::fmt;
@@ -70,8 +77,8 @@ use crate::snapshot::{CloseReason, Snapshot, Statistics};
 use crate::sync::Arc;
 use crate::{AcquireError, AcquireErrorKind};
 use shared::{Parts, Shared};
-use state::{Caller, Refusal, Settled, Who};
-use tick::Sizes;
+use tuning::Sizes;
+use vocabulary::{Caller, Refusal, Settled, Who};
 
 /// A pool of the connections that a [`Manager`] makes. Cheap to clone: every clone is a handle to
 /// the same pool, and the last one to go closes it.
@@ -143,10 +150,7 @@ impl<M: Manager> ManagedPool<M> {
             if !shared.read(|state| state.bound) && !shared.bind_here() {
                 return Err(shared.error(AcquireErrorKind::NoRuntime, nobody(site), 0));
             }
-            let reached = shared.until(|shared| {
-                let now = shared.now();
-                shared.read(|state| state.readiness(now))
-            });
+            let reached = shared.until(|shared| shared.read(|state| state.readiness()));
             let why = match self.shared.config.acquire_timeout {
                 None => reached.await,
                 Some(within) => {
@@ -195,34 +199,25 @@ impl<M: Manager> ManagedPool<M> {
     /// If the new sizes make no sense; then nothing is changed.
     pub fn resize(&self, sizes: &PoolConfig) -> Result<(), ConfigError> {
         sizes.validate()?;
-        let sizes = Sizes {
-            max_size: sizes.max_size as usize,
-            min_size: sizes.min_size as usize,
-            min_idle: sizes.min_idle as usize,
-            max_idle: sizes.max_idle.map(|n| n as usize),
-        };
-        let now = self.shared.now();
-        self.shared.with(|state, fx| state.resize(sizes, now, fx));
+        let sizes = Sizes::new(sizes);
+        self.shared.with(|state| state.resize(sizes));
         Ok(())
     }
 
     /// Stops handing out and connecting: callers wait, until [`resume`](Self::resume) or their
     /// deadline. For a failover, with [`invalidate_all`](Self::invalidate_all) in between.
     pub fn suspend(&self) {
-        let now = self.shared.now();
-        self.shared.with(|state, fx| state.suspend(true, now, fx));
+        self.shared.with(|state| state.suspend(true));
     }
 
     /// Goes on after [`suspend`](Self::suspend).
     pub fn resume(&self) {
-        let now = self.shared.now();
-        self.shared.with(|state, fx| state.suspend(false, now, fx));
+        self.shared.with(|state| state.suspend(false));
     }
 
     /// Ends every connection opened so far: spare ones now, others as they come back.
     pub fn invalidate_all(&self) {
-        let now = self.shared.now();
-        self.shared.with(|state, fx| state.invalidate_all(now, fx));
+        self.shared.with(|state| state.invalidate_all());
     }
 
     /// Looks at every spare connection and ends those that are not to be kept. How many ended.
@@ -230,9 +225,8 @@ impl<M: Manager> ManagedPool<M> {
     /// # Panics
     /// If `keep` does, once all have been looked at; the connection it panicked for is ended.
     pub fn retain(&self, mut keep: impl FnMut(&mut M::Connection) -> bool) -> usize {
-        let now = self.shared.now();
         let (mut ended, mut panicked) = (0, None);
-        for mut live in self.shared.with(|state, _| state.take_idle(now)) {
+        for mut live in self.shared.with(|state| state.take_idle()) {
             let kept = catch_unwind(AssertUnwindSafe(|| keep(&mut live.connection)));
             let kept = kept.unwrap_or_else(|panic| {
                 panicked = Some(panic);
@@ -241,7 +235,7 @@ impl<M: Manager> ManagedPool<M> {
             ended += usize::from(!kept);
             let settled = if kept { Settled::Kept } else { Settled::Close(CloseReason::Retain) };
             let key = live.token.key;
-            self.shared.with(|state, fx| state.settle(key, live, settled, now, fx));
+            self.shared.with(|state| state.settle(key, live, settled));
         }
         match panicked {
             Some(panic) => resume_unwind(panic),

@@ -8,10 +8,10 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 
-use super::state::{
-    Caller, Effects, Phase, Settled, SlotKey, State, Taken, Time, Tuning, Verdict, Wait, Who,
-};
-use super::tick::Sizes;
+use super::outbox::Outbox;
+use super::state::State;
+use super::tuning::{Sizes, Tuning};
+use super::vocabulary::{Caller, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
 use super::waiters::{Place, WaiterKey};
 use crate::snapshot::CloseReason;
 use crate::{ErrorClass, Limits};
@@ -19,30 +19,30 @@ use crate::{ErrorClass, Limits};
 /// One event into the state machine, with all that its outcome depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
-    Acquire { now: Time },
-    Enqueue { now: Time, wait: Wait },
-    Take { key: WaiterKey, now: Time },
-    GiveUp { key: WaiterKey, now: Time, cancelled: bool },
-    Release { slot: SlotKey, verdict: Verdict, now: Time },
-    Settle { slot: SlotKey, settled: Settled, now: Time },
+    Acquire,
+    Enqueue(Wait),
+    Take(WaiterKey),
+    GiveUp { key: WaiterKey, cancelled: bool },
+    Release { slot: SlotKey, verdict: Verdict },
+    Settle { slot: SlotKey, settled: Settled },
     Ending { slot: SlotKey, reason: CloseReason },
-    Ended { slot: SlotKey, abandoned: bool, now: Time },
-    Connected { slot: SlotKey, limits: Limits, now: Time },
-    ConnectFailed { slot: SlotKey, class: Option<ErrorClass>, now: Time },
-    Tick { now: Time },
-    Resize { sizes: Sizes, now: Time },
-    Suspend { suspended: bool, now: Time },
-    InvalidateAll { now: Time },
+    Ended { slot: SlotKey, abandoned: bool },
+    Connected { slot: SlotKey, limits: Limits },
+    ConnectFailed { slot: SlotKey, class: Option<ErrorClass> },
+    Tick,
+    Resize(Sizes),
+    Suspend(bool),
+    InvalidateAll,
     SuspectAll,
-    Shut { now: Time },
-    Bind { now: Time },
+    Shut,
+    Bind,
     Unbind,
-    TakeIdle { now: Time },
+    TakeIdle,
 }
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    ring: VecDeque<Event>,
+    ring: VecDeque<(Time, Event)>,
     capacity: usize,
     overwritten: u64,
 }
@@ -52,14 +52,14 @@ impl Recorder {
         Self { ring: VecDeque::with_capacity(capacity), capacity, overwritten: 0 }
     }
 
-    pub(crate) fn note(&mut self, event: Event) {
+    pub(crate) fn note(&mut self, now: Time, event: Event) {
         if self.ring.len() == self.capacity {
             self.overwritten += 1;
             if self.ring.pop_front().is_none() {
                 return; // switched off
             }
         }
-        self.ring.push_back(event);
+        self.ring.push_back((now, event));
     }
 }
 
@@ -71,7 +71,7 @@ impl Recorder {
 pub struct Recording {
     tuning: Tuning,
     seed: u64,
-    events: Vec<Event>,
+    events: Vec<(Time, Event)>,
     overwritten: u64,
     end: String,
 }
@@ -115,7 +115,8 @@ impl Recording {
             ));
         }
         let mut state = State::<()>::new(self.tuning.clone(), self.seed, Recorder::new(0));
-        for (n, event) in self.events.iter().enumerate() {
+        for (n, (now, event)) in self.events.iter().enumerate() {
+            state.now = *now;
             state.apply(*event);
             state.check().map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
         }
@@ -133,7 +134,9 @@ impl fmt::Display for Recording {
         if self.overwritten > 0 {
             writeln!(f, "({} older events overwritten)", self.overwritten)?;
         }
-        self.events.iter().try_for_each(|event| writeln!(f, "{event:?}"))?;
+        for (now, event) in &self.events {
+            writeln!(f, "{:>16} {event:?}", now.0)?;
+        }
         write!(f, "end: {}", self.end)
     }
 }
@@ -150,31 +153,29 @@ impl fmt::Debug for Recording {
 impl State<()> {
     /// Does what the event did.
     fn apply(&mut self, event: Event) {
-        let fx = &mut Effects::new();
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
-            Event::Acquire { now } => drop(self.acquire(now, caller, fx)),
-            Event::Enqueue { now, wait } => {
-                let _ = self.enqueue(now, wait, caller, None, fx);
-            }
-            Event::Take { key, now } => drop::<Taken<()>>(self.take(key, now, None, fx)),
-            Event::GiveUp { key, now, cancelled } => drop(self.give_up(key, now, cancelled, fx)),
-            Event::Release { slot, verdict, now } => self.release(slot, (), verdict, now, fx),
-            Event::Settle { slot, settled, now } => self.settle(slot, (), settled, now, fx),
+            Event::Acquire => drop(self.acquire(caller)),
+            Event::Enqueue(wait) => drop(self.enqueue(wait, caller, None)),
+            Event::Take(key) => drop(self.take(key, None)),
+            Event::GiveUp { key, cancelled } => drop(self.give_up(key, cancelled)),
+            Event::Release { slot, verdict } => self.release(slot, (), verdict),
+            Event::Settle { slot, settled } => self.settle(slot, (), settled),
             Event::Ending { slot, reason } => self.ending(slot, reason),
-            Event::Ended { slot, abandoned, now } => drop(self.ended(slot, abandoned, now, fx)),
-            Event::Connected { slot, limits, now } => self.connected(slot, (), limits, now, fx),
-            Event::ConnectFailed { slot, class, now } => self.connect_failed(slot, class, now, fx),
-            Event::Tick { now } => drop(self.tick(now, fx)),
-            Event::Resize { sizes, now } => self.resize(sizes, now, fx),
-            Event::Suspend { suspended, now } => self.suspend(suspended, now, fx),
-            Event::InvalidateAll { now } => self.invalidate_all(now, fx),
+            Event::Ended { slot, abandoned } => drop(self.ended(slot, abandoned)),
+            Event::Connected { slot, limits } => self.connected(slot, (), limits),
+            Event::ConnectFailed { slot, class } => self.connect_failed(slot, class),
+            Event::Tick => drop(self.tick()),
+            Event::Resize(sizes) => self.resize(sizes),
+            Event::Suspend(suspended) => self.suspend(suspended),
+            Event::InvalidateAll => self.invalidate_all(),
             Event::SuspectAll => self.suspect_all(),
-            Event::Shut { now } => self.shut(now, fx),
-            Event::Bind { now } => self.bind(now, fx),
-            Event::Unbind => self.unbind(fx),
-            Event::TakeIdle { now } => drop(self.take_idle(now)),
+            Event::Shut => self.shut(),
+            Event::Bind => self.bind(),
+            Event::Unbind => self.unbind(),
+            Event::TakeIdle => drop(self.take_idle()),
         }
+        self.out = Outbox::default();
     }
 }
 
@@ -225,31 +226,21 @@ impl<P> State<P> {
         if self.idle.len() != self.count(Phase::Idle) {
             return Err(format!("{} idle, counted {:?}", self.idle.len(), self.phases));
         }
-        if self.open() - self.count(Phase::Closing) > self.tuning.max_size
+        if self.open() - self.count(Phase::Closing) > self.tuning.sizes.max_size
             && self.count(Phase::Idle) > 0
         {
-            return Err(format!("{:?} above max_size {}", self.phases, self.tuning.max_size));
+            return Err(format!("{:?} above max_size {}", self.phases, self.tuning.sizes.max_size));
         }
         let open = self.open() - self.count(Phase::Connecting);
         if self.counts.created != self.counts.ended.total() + open as u64 {
             return Err(format!("{open} open, but {:?}", self.counts));
         }
-        let usable = |key| !self.needs_proof_ever(key);
-        if self.bound
-            && !self.suspended
-            && self.waiters().queued() > 0
-            && self.idle.iter().any(|(key, _)| usable(*key))
-        {
+        let usable =
+            |(key, _): &(SlotKey, P)| !self.needs_proof(*key) && self.unfit(*key).is_none();
+        let able = self.bound && !self.suspended && !self.closed;
+        if able && self.waiters().queued() > 0 && self.idle.iter().any(usable) {
             return Err("a usable connection is idle while somebody waits".into());
         }
         Ok(())
-    }
-
-    /// Whether it may need proof, at any time.
-    fn needs_proof_ever(&self, key: SlotKey) -> bool {
-        self.tuning.prepare
-            || self.tuning.validate_after != u64::MAX
-            || self.slots[key].idle_limit != u64::MAX
-            || self.slots[key].epoch != self.epoch
     }
 }

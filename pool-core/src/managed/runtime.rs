@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use super::maintenance;
 use super::shared::Shared;
-use super::state::Effects;
+use super::tasks::guarded;
 use crate::Manager;
 use crate::sync::{Arc, lock};
 
@@ -37,9 +37,7 @@ impl<M: Manager> Witness<M> {
 
 impl<M: Manager> Drop for Witness<M> {
     fn drop(&mut self) {
-        if let Some(shared) = self.shared.take()
-            && !std::thread::panicking()
-        {
+        if let Some(shared) = self.shared.take() {
             shared.lose_runtime(self.number);
         }
     }
@@ -72,7 +70,7 @@ impl<M: Manager> Shared<M> {
         let job = Job { witness: Witness { shared: Some(self.clone()), number }, carried };
         handle.spawn(async move {
             let Job { witness, carried } = job;
-            run(carried).await;
+            let _ = guarded(run(carried)).await; // a panic is no lost runtime
             witness.done();
         });
     }
@@ -115,33 +113,35 @@ impl<M: Manager> Shared<M> {
         handle: Handle,
         start: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
     ) {
-        let mut fx = Effects::new();
-        let number = {
+        let (number, out) = {
             let mut binding = lock(&self.runtime);
             if binding.handle.is_some() {
                 return;
             }
             binding.handle = Some(handle);
             binding.number += 1;
-            let now = self.now();
-            self.lock_state(|state| state.bind(now, &mut fx));
-            binding.number
+            (binding.number, self.step(self.now(), |state| state.bind()).1)
         };
         let witness = Witness { shared: Some(self.clone()), number };
         start(Box::pin(maintenance::run(self.clone(), witness)));
-        self.perform(fx);
+        self.perform(out);
     }
 
     fn lose_runtime(self: &Arc<Self>, number: u64) {
-        let mut fx = Effects::new();
-        {
+        let out = {
             let mut binding = lock(&self.runtime);
             if binding.number != number || binding.handle.take().is_none() {
                 return;
             }
-            self.lock_state(|state| state.unbind(&mut fx));
-        }
-        self.perform(fx);
+            self.step(self.now(), |state| state.unbind()).1
+        };
+        self.perform(out);
+    }
+
+    /// Whether the pool still works on the runtime it was bound to under this number.
+    pub(super) fn is_bound(&self, witness: &Witness<M>) -> bool {
+        let binding = lock(&self.runtime);
+        binding.number == witness.number && binding.handle.is_some()
     }
 
     /// A handle to the runtime the pool works on.

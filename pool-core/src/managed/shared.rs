@@ -1,9 +1,9 @@
 //! What every handle, guard and task of a pool shares: the state under its lock, and the way out of
 //! the lock again.
 //!
-//! [`Shared::with`] is the only way in. It locks, runs the state machine, unlocks, and then carries
-//! out the effects: wakes, spawns, closes. Lock order: `runtime` before `state`; no other lock is
-//! held together with one of them, and nothing of a user's runs under any.
+//! [`Shared::with`] is the way in. It locks, runs the state machine, unlocks, and then carries out
+//! what that has asked for: wakes, spawns, closes. Lock order: `runtime` or `diagnosis` before
+//! `state`; no other locks are held together, and nothing of a user's runs under any.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,10 +16,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::diagnosis::Diagnosis;
+use super::outbox::Outbox;
 use super::runtime::Binding;
 use super::slot::{Live, SlotToken};
-use super::state::{Effects, State, Time, Tuning};
+use super::state::State;
 use super::tasks;
+use super::tuning::{Tuning, nanos};
+use super::vocabulary::Time;
 use crate::hooks::Hooks;
 use crate::metrics::{Leaked, Metrics, Stalled};
 use crate::sync::{Arc, Mutex, lock};
@@ -106,19 +109,31 @@ impl<M: Manager> Shared<M> {
     }
 
     /// Runs the state machine under the lock, then carries out what it asks for.
-    pub(crate) fn with<R>(
+    pub(crate) fn with<R>(self: &Arc<Self>, run: impl FnOnce(&mut State<Conn<M>>) -> R) -> R {
+        self.with_at(self.now(), run)
+    }
+
+    /// The same, where the time was just read.
+    pub(crate) fn with_at<R>(
         self: &Arc<Self>,
-        run: impl FnOnce(&mut State<Conn<M>>, &mut Effects<Conn<M>>) -> R,
+        now: Time,
+        run: impl FnOnce(&mut State<Conn<M>>) -> R,
     ) -> R {
-        let mut fx = Effects::new();
-        let result = run(&mut lock(&self.state), &mut fx);
-        self.perform(fx);
+        let (result, out) = self.step(now, run);
+        self.perform(out);
         result
     }
 
-    /// Runs the state machine under the lock; the caller carries out what it asks for.
-    pub(super) fn lock_state<R>(&self, run: impl FnOnce(&mut State<Conn<M>>) -> R) -> R {
-        run(&mut lock(&self.state))
+    /// Runs the state machine; the caller carries out what it asks for.
+    pub(super) fn step<R>(
+        &self,
+        now: Time,
+        run: impl FnOnce(&mut State<Conn<M>>) -> R,
+    ) -> (R, Outbox<Conn<M>>) {
+        let mut state = lock(&self.state);
+        state.now = now;
+        let result = run(&mut state);
+        (result, std::mem::take(&mut state.out))
     }
 
     /// Reads the state under the lock.
@@ -126,30 +141,31 @@ impl<M: Manager> Shared<M> {
         look(&lock(&self.state))
     }
 
-    pub(super) fn perform(self: &Arc<Self>, fx: Effects<Conn<M>>) {
-        if let Some(waker) = fx.wake {
+    pub(super) fn perform(self: &Arc<Self>, mut out: Outbox<Conn<M>>) {
+        if let Some(waker) = out.wake.take() {
             quietly(|| waker.wake());
         }
-        fx.wake_more.into_iter().for_each(|waker| quietly(|| Waker::wake(waker)));
-        fx.stale.into_iter().for_each(|waker| quietly(|| drop(waker)));
-        if fx.nudge {
+        if out.nudge {
             self.nudge.notify_one();
         }
-        if fx.changed {
+        if out.changed {
             self.changed.notify_waiters();
         }
-        for start in fx.connect {
+        let Some(errands) = out.take_errands() else { return };
+        errands.wake.into_iter().for_each(|waker| quietly(|| Waker::wake(waker)));
+        errands.stale.into_iter().for_each(|waker| quietly(|| drop(waker)));
+        for start in errands.connect {
             tasks::connect(SlotToken::new(self.clone(), start.slot), start);
         }
-        fx.validate.into_iter().for_each(|(live, ping)| tasks::validate(live, ping));
-        fx.reset.into_iter().for_each(|(live, why)| tasks::reset(live, why));
-        fx.close.into_iter().for_each(|(live, _)| tasks::close(live));
+        errands.validate.into_iter().for_each(|(live, ping)| tasks::validate(live, ping));
+        errands.reset.into_iter().for_each(|(live, why)| tasks::reset(live, why));
+        errands.close.into_iter().for_each(|(live, polite)| tasks::close(live, polite));
         let pool = &self.config.name;
-        for caller in fx.stalled {
+        for caller in errands.stalled {
             let (site, operation) = (caller.site, caller.operation);
             self.tell(|m| m.stalled(&Stalled { pool, site, operation }));
         }
-        for (caller, held) in fx.leaks {
+        for (caller, held) in errands.leaks {
             let (site, operation) = (caller.site, caller.operation);
             let held = Duration::from_nanos(held);
             self.tell(|m| m.leaked(&Leaked { pool, site, operation, held }));
@@ -164,7 +180,7 @@ impl<M: Manager> Shared<M> {
     }
 
     pub(crate) fn now(&self) -> Time {
-        Time(super::state::nanos(Instant::now().saturating_duration_since(self.origin)))
+        Time(nanos(Instant::now().saturating_duration_since(self.origin)))
     }
 
     pub(crate) fn instant(&self, time: Time) -> Instant {
@@ -183,7 +199,7 @@ impl<M: Manager> Shared<M> {
         let on_the_wall = wall.duration_since(old_wall).unwrap_or_default();
         let ahead = on_the_wall.saturating_sub(mono.saturating_duration_since(old_mono));
         if ahead > JUMP {
-            self.with(|state, _| state.suspect_all());
+            self.with(|state| state.suspect_all());
         }
     }
 

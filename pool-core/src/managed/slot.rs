@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::shared::{Shared, quietly};
-use super::state::SlotKey;
+use super::vocabulary::SlotKey;
 use crate::Manager;
 use crate::metrics::Closed;
 use crate::sync::Arc;
@@ -41,7 +41,7 @@ impl<M: Manager> Drop for SlotToken<M> {
             return;
         }
         let (now, abandoned) = (self.shared.now(), self.abandoned);
-        let ended = self.shared.with(|state, fx| state.ended(self.key, abandoned, now, fx));
+        let ended = self.shared.with_at(now, |state| state.ended(self.key, abandoned));
         if let Some((id, reason, born)) = ended {
             let age = Duration::from_nanos(now.since(born));
             let pool = &self.shared.config.name;

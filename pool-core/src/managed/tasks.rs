@@ -11,9 +11,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
+use super::outbox::Start;
 use super::shared::Shared;
 use super::slot::{Live, SlotToken};
-use super::state::{Settled, Start, nanos};
+use super::tuning::nanos;
+use super::vocabulary::Settled;
 use crate::manager::{BoxError, ConnectContext, ErrorClass, Limits, Reset};
 use crate::metrics::{ConnectFailed, Connected, ResetDone, Validated};
 use crate::snapshot::CloseReason;
@@ -42,10 +44,10 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
         let name = &shared.config.name;
         let failure = match opened {
             Some(Ok(Ok(Ok((connection, limits))))) => {
-                let (key, now) = (token.key, shared.now());
+                let key = token.key;
                 let live = Box::new(Live { connection, token });
                 shared.tell(|m| m.connected(&Connected { pool: name, id: start.id, took }));
-                return shared.with(|state, fx| state.connected(key, live, limits, now, fx));
+                return shared.with(|state| state.connected(key, live, limits));
             }
             Some(Ok(Ok(Err((class, error))))) => (Some(class), error),
             Some(Ok(Err(_elapsed))) => {
@@ -77,8 +79,8 @@ fn fail<M: Manager>(
     };
     shared.tell(|m| m.connect_failed(&event));
     token.spent = true;
-    let (key, now) = (token.key, shared.now());
-    shared.with(|state, fx| state.connect_failed(key, class, now, fx));
+    let key = token.key;
+    shared.with(|state| state.connect_failed(key, class));
 }
 
 type Opened<M> = Result<(<M as Manager>::Connection, Limits), (ErrorClass, BoxError)>;
@@ -167,14 +169,17 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
 
 fn settle<M: Manager>(live: Box<Live<M>>, settled: Settled) {
     let (shared, key) = (live.token.shared.clone(), live.token.key);
-    let now = shared.now();
-    shared.with(|state, fx| state.settle(key, live, settled, now, fx));
+    shared.with(|state| state.settle(key, live, settled));
 }
 
-/// Ends a connection; its slot is free when it has ended, or at the deadline.
-pub(super) fn close<M: Manager>(live: Box<Live<M>>) {
+/// Ends a connection, politely if there is anybody to say goodbye to; its slot is free when it has
+/// ended, or at the deadline.
+pub(super) fn close<M: Manager>(live: Box<Live<M>>, polite: bool) {
     let shared = live.token.shared.clone();
-    shared.spawn(live, |live| async move {
+    shared.spawn(live, move |live| async move {
+        if !polite {
+            return super::slot::discard(live);
+        }
         let shared = live.token.shared.clone();
         let Live { connection, mut token } = *live;
         let goodbye = timeout(shared.config.close_timeout, shared.manager.close(connection));
@@ -188,7 +193,7 @@ pub(super) fn close<M: Manager>(live: Box<Live<M>>) {
 pub(super) struct Panicked(String);
 
 /// Runs a future of the user's; a panic is an outcome.
-async fn guarded<F: Future>(future: F) -> Result<F::Output, Panicked> {
+pub(super) async fn guarded<F: Future>(future: F) -> Result<F::Output, Panicked> {
     let mut future = pin!(future);
     std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
         Ok(Poll::Pending) => Poll::Pending,

@@ -23,15 +23,14 @@ use std::task::Waker;
 
 use slab::Slab;
 
-use super::state::{Caller, Refusal, SlotKey, Time};
+use super::vocabulary::{Caller, Refusal, SlotKey, Time, Wait};
 
 pub(crate) type WaiterKey = usize;
 
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
     pub(crate) ticket: u64,
-    pub(crate) since: Time,
-    pub(crate) deadline: Time,
+    pub(crate) wait: Wait,
     pub(crate) caller: Caller,
     pub(crate) place: Place<P>,
     /// How often a connection was taken back from it.
@@ -91,6 +90,10 @@ impl<P> Waiters<P> {
         &self.nodes[key].place
     }
 
+    pub(crate) fn caller(&self, key: WaiterKey) -> Caller {
+        self.nodes[key].caller
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter<P>> {
         self.nodes.iter().map(|(_, waiter)| waiter)
     }
@@ -99,15 +102,13 @@ impl<P> Waiters<P> {
     pub(crate) fn push(
         &mut self,
         ticket: u64,
-        since: Time,
-        deadline: Time,
+        wait: Wait,
         caller: Caller,
         waker: Option<Waker>,
     ) -> WaiterKey {
         let key = self.nodes.insert(Waiter {
             ticket,
-            since,
-            deadline,
+            wait,
             caller,
             place: Place::Queued,
             dozed: 0,

@@ -1,0 +1,94 @@
+//! What the state machine knows of a slot and of the connection in it.
+
+use std::time::Duration;
+
+use super::tuning::{Tuning, nanos};
+use super::vocabulary::{Caller, Phase, Time};
+use crate::Limits;
+use crate::manager::Activity;
+use crate::snapshot::CloseReason;
+
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) id: u64,
+    pub(crate) phase: Phase,
+    /// When it came into this phase.
+    pub(crate) since: Time,
+    /// How often everything had been invalidated when its connect began.
+    pub(super) generation: u32,
+    /// How often everything had been doubted when it was last proven; fewer than the pool's count
+    /// make it suspect.
+    pub(super) epoch: u32,
+    /// The same for the ping under way.
+    pub(super) probe_epoch: u32,
+    /// Nobody has used it yet.
+    pub(super) fresh: bool,
+    pub(super) leak_reported: bool,
+    pub(crate) born: Time,
+    /// Last given back by a user.
+    pub(super) used_at: Time,
+    /// Last known to have had traffic.
+    pub(super) touched_at: Time,
+    /// From here on it is replaced where that can be done without a gap.
+    pub(super) retire_at: Time,
+    /// From here on it is not handed out.
+    pub(super) expire_at: Time,
+    /// Untouched for this long, it is too close to what the server allows.
+    pub(super) idle_limit: u64,
+    pub(super) keepalive: u64,
+    pub(super) reason: Option<CloseReason>,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) activity: Activity,
+    pub(crate) busy_before: Option<Duration>,
+}
+
+impl Slot {
+    /// For a connect that begins.
+    pub(super) fn new(id: u64, now: Time, generation: u32, epoch: u32) -> Self {
+        Self {
+            id,
+            phase: Phase::Connecting,
+            since: now,
+            generation,
+            epoch,
+            probe_epoch: epoch,
+            fresh: true,
+            leak_reported: false,
+            born: now,
+            used_at: now,
+            touched_at: now,
+            retire_at: Time::NEVER,
+            expire_at: Time::NEVER,
+            idle_limit: u64::MAX,
+            keepalive: u64::MAX,
+            reason: None,
+            caller: None,
+            activity: Activity::default(),
+            busy_before: None,
+        }
+    }
+
+    /// The connection is open: draws once, from 0 to 1, how it will age.
+    pub(super) fn born(&mut self, now: Time, tuning: &Tuning, limits: Limits, draw: f64) {
+        let scale = |nanos: u64, by: f64| match nanos {
+            u64::MAX => u64::MAX,
+            nanos => (nanos as f64 * by) as u64,
+        };
+        let lifetime = tuning.max_lifetime.min(limits.lifetime.map_or(u64::MAX, nanos));
+        (self.born, self.used_at, self.touched_at) = (now, now, now);
+        self.retire_at = now.after(scale(lifetime, 1.0 - tuning.jitter * draw));
+        self.expire_at = now.after(lifetime);
+        // Between two thirds and nine tenths of what the server allows.
+        let server_idle = limits.idle.map_or(u64::MAX, nanos);
+        self.idle_limit = scale(server_idle, 0.65 + 0.25 * draw);
+        self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
+    }
+
+    /// When something is to be done about it, should it stay idle.
+    pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
+        let pruned = self.used_at.after(tuning.idle_timeout);
+        let touched = self.touched_at.after(self.idle_limit.min(self.keepalive));
+        let moments = [self.retire_at, self.expire_at, pruned, touched];
+        moments.into_iter().filter(|due| *due > now).min().unwrap_or(Time::NEVER)
+    }
+}

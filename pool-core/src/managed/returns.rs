@@ -1,0 +1,161 @@
+//! Connections that come back, from a user or from work in the background, and slots that end.
+
+use super::recorder::Event;
+use super::state::State;
+use super::vocabulary::{Fate, Phase, Refusal, Settled, SlotKey, Time, Verdict};
+use crate::snapshot::CloseReason;
+use crate::{Cause, Limits};
+
+impl<P> State<P> {
+    /// A connection comes back from its user.
+    pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
+        self.note(Event::Release { slot: key, verdict });
+        let slot = &mut self.slots[key];
+        let retire = self.now >= slot.retire_at;
+        if !matches!(verdict, Verdict::Rejected { .. }) {
+            self.times.usage.record_nanos(self.now.since(slot.since));
+            (slot.used_at, slot.touched_at) = (self.now, self.now);
+        }
+        let dirty = match verdict {
+            Verdict::Clean => None,
+            Verdict::Dirty(cause) => Some(cause),
+            Verdict::Broken(cause) => return self.close_broken(key, connection, cause),
+            Verdict::Rejected { hit, waited, fate } => {
+                self.uncount_acquired(key, hit, waited);
+                match fate {
+                    Fate::Reset(cause) => Some(cause),
+                    Fate::Close(cause) => return self.close_broken(key, connection, cause),
+                    Fate::Refused => return self.close(key, connection, CloseReason::Validation),
+                    Fate::Panicked => {
+                        self.count_refused(Refusal::Panicked);
+                        return self.close(key, connection, CloseReason::Broken);
+                    }
+                }
+            }
+        };
+        if let Some(reason) = self.unfit(key) {
+            self.close(key, connection, reason);
+        } else if retire {
+            self.close(key, connection, CloseReason::Lifetime);
+        } else if dirty.is_none() && !self.tuning.finish {
+            self.place(key, connection, false);
+        } else if self.bound {
+            self.enter(key, Phase::Resetting);
+            self.out.errands().reset.push((connection, dirty));
+        } else {
+            self.close(key, connection, CloseReason::Reset);
+        }
+    }
+
+    fn close_broken(&mut self, key: SlotKey, connection: P, cause: Cause) {
+        let gone = cause == Cause::Disconnected;
+        if gone {
+            self.doubt_all();
+        }
+        let reason = match cause {
+            Cause::Invalidated => CloseReason::Invalidated,
+            _ => CloseReason::Broken,
+        };
+        self.end(key, connection, reason, !gone);
+    }
+
+    /// A connection comes back from validation, reset or inspection.
+    pub(crate) fn settle(&mut self, key: SlotKey, connection: P, settled: Settled) {
+        self.note(Event::Settle { slot: key, settled });
+        let slot = &mut self.slots[key];
+        let mut proven = false;
+        match settled {
+            Settled::Proven { took } => {
+                self.counts.validated += 1;
+                self.times.validate.record_nanos(took);
+                (slot.touched_at, slot.epoch) = (self.now, slot.probe_epoch);
+                proven = slot.epoch == self.epoch;
+            }
+            Settled::Reset { took } => {
+                self.counts.reset += 1;
+                self.times.reset.record_nanos(took);
+                slot.touched_at = self.now;
+            }
+            Settled::Kept => {}
+            Settled::Failed => {
+                self.doubt_all();
+                self.end(key, connection, CloseReason::Validation, false);
+                return self.serve();
+            }
+            Settled::Close(reason) => {
+                self.close(key, connection, reason);
+                return self.serve();
+            }
+        }
+        match self.unfit(key) {
+            Some(reason) => self.close(key, connection, reason),
+            None => self.place(key, connection, proven),
+        }
+        self.serve();
+    }
+
+    /// A connect succeeded.
+    pub(crate) fn connected(&mut self, key: SlotKey, connection: P, limits: Limits) {
+        self.note(Event::Connected { slot: key, limits });
+        self.counts.created += 1;
+        self.backoff = super::demand::Backoff::default();
+        // The golden ratio's multiples lie as far from each other as can be: no cohort, born
+        // together, ends together.
+        let slot = &mut self.slots[key];
+        let draw = (self.offset + slot.id as f64 * 0.618_033_988_749_895).fract();
+        self.times.connect.record_nanos(self.now.since(slot.since));
+        slot.born(self.now, &self.tuning, limits, draw);
+        match self.unfit(key) {
+            Some(reason) => self.close(key, connection, reason),
+            // A connect is proof, but not what asynchronous before_acquire hooks do.
+            None => self.place(key, connection, !self.tuning.prepare),
+        }
+        self.out.changed = true;
+        if self.replacing > 0 {
+            self.wind(self.now);
+        }
+        self.serve();
+    }
+
+    /// A fit connection that nobody has: to the first waiter, else idle.
+    pub(super) fn place(&mut self, key: SlotKey, connection: P, proven: bool) {
+        let waiter = if self.suspended { None } else { self.first_waiter() };
+        match waiter {
+            Some(waiter) if proven || !self.needs_proof(key) || !self.bound => {
+                self.hand(waiter, key, connection);
+            }
+            Some(_) => self.validate(key, connection),
+            None if self.idle.len() >= self.tuning.sizes.max_idle => {
+                self.close(key, connection, CloseReason::Surplus);
+            }
+            None => self.push_idle(key, connection),
+        }
+    }
+
+    /// Notes why a slot is about to end, before its token is dropped.
+    pub(crate) fn ending(&mut self, key: SlotKey, reason: CloseReason) {
+        self.note(Event::Ending { slot: key, reason });
+        self.slots[key].reason = Some(reason);
+    }
+
+    /// The slot's token is gone: whatever was in it has ended. Tells its number, the reason and its
+    /// birth, if it had been opened.
+    pub(crate) fn ended(
+        &mut self,
+        key: SlotKey,
+        abandoned: bool,
+    ) -> Option<(u64, CloseReason, Time)> {
+        self.note(Event::Ended { slot: key, abandoned });
+        let slot = self.slots.remove(key);
+        self.phases[slot.phase as usize] -= 1;
+        let opened = (slot.phase != Phase::Connecting).then(|| {
+            let reason = slot.reason.unwrap_or(CloseReason::Lost);
+            self.counts.ended.add(reason);
+            self.counts.abandoned += u64::from(abandoned);
+            (slot.id, reason, slot.born)
+        });
+        self.out.changed = true;
+        self.serve();
+        opened
+    }
+}
