@@ -727,7 +727,8 @@ impl<P> State<P> {
         (slot.idle_limit, slot.keepalive, slot.fresh) = (idle_limit, keepalive, true);
         match self.unfit(key, now) {
             Some(reason) => self.close(key, connection, reason, now, fx),
-            None => self.place(key, connection, now, true, fx),
+            // A connect is proof, but not what asynchronous before_acquire hooks do.
+            None => self.place(key, connection, now, !self.tuning.prepare, fx),
         }
         fx.changed = true;
         if self.replacing > 0 {
