@@ -182,7 +182,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         if self.ticket.is_none() {
             match shared.with(|state, fx| state.acquire(now, caller, fx)) {
                 Fast::Got { connection, ticket, hit } => {
-                    return self.admit(connection, ticket, hit, 0, now);
+                    return self.admit(connection, ticket, hit, None, now);
                 }
                 Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
                 Fast::Unbound => return self.bind(now),
@@ -241,7 +241,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
             Taken::Got { connection, ticket, hit, waited } => {
-                self.admit(connection, ticket, hit, waited, now)
+                self.admit(connection, ticket, hit, Some(waited), now)
             }
             Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
             Taken::Nothing { suspended, .. } => {
@@ -256,7 +256,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         mut live: Box<Live<M>>,
         ticket: u64,
         hit: bool,
-        waited: u64,
+        waited: Option<u64>,
         now: Time,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
@@ -266,7 +266,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
                     pool: &shared.config.name,
                     operation: self.caller.operation,
                     site: self.caller.site,
-                    waited: Duration::from_nanos(waited),
+                    waited: Duration::from_nanos(waited.unwrap_or(0)),
                     hit,
                 });
             });

@@ -140,7 +140,8 @@ pub(crate) enum Verdict {
     /// It was found unfit before its user saw it.
     Rejected {
         hit: bool,
-        waited: u64,
+        /// None if it did not have to.
+        waited: Option<u64>,
         fate: Fate,
     },
 }
@@ -934,12 +935,13 @@ impl<P> State<P> {
         !fresh
     }
 
-    fn uncount_acquired(&mut self, key: SlotKey, hit: bool, waited: u64) {
+    fn uncount_acquired(&mut self, key: SlotKey, hit: bool, waited: Option<u64>) {
         self.slots[key].fresh = !hit;
         self.counts.acquired -= 1;
+        self.counts.waited -= u64::from(waited.is_some());
         self.counts.misses -= u64::from(!hit);
         self.counts.hits -= u64::from(hit);
-        self.times.wait.forget_nanos(waited);
+        self.times.wait.forget_nanos(waited.unwrap_or(0));
     }
 
     fn count_refused(&mut self, why: Refusal) {
