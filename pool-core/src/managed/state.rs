@@ -465,6 +465,9 @@ impl<P> State<P> {
         self.recorder.note(Event::Take { key, now });
         if matches!(self.waiters.place(key), Place::Dozing) {
             self.waiters.rejoin(key);
+            if self.closed {
+                fx.stale.extend(self.waiters.refuse(key, Refusal::Closed));
+            }
             self.serve(now, fx);
         }
         if matches!(self.waiters.place(key), Place::Queued) {
