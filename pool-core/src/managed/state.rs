@@ -405,7 +405,7 @@ impl<P> State<P> {
             if let Some(reason) = self.unfit(key, now) {
                 self.close(key, connection, reason, now, fx);
             } else if self.needs_proof(key, now) {
-                self.push_idle(key, connection, now, fx);
+                self.push_back_idle(key, connection);
                 return Fast::MustWait;
             } else {
                 self.check_out(key, caller, now, fx);
