@@ -802,6 +802,7 @@ impl<P> State<P> {
     ) {
         self.enter(key, Phase::Idle, now);
         self.idle.push_back((key, connection));
+        fx.changed |= self.idle.len() <= self.tuning.min_idle;
         self.wind(self.slots[key].due(&self.tuning), fx);
     }
 

@@ -145,6 +145,7 @@ impl<P> State<P> {
             };
             self.close(key, connection, CloseReason::Shrink, now, fx);
         }
+        fx.changed = true;
         self.serve(now, fx);
     }
 
