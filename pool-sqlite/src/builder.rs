@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use crate::connection::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::manager::SqliteManager;
-use crate::open::Role;
+use crate::open::{Role, open_memory};
 use crate::options::{Database, JournalMode, SqliteOptions};
 use crate::pool::SqlitePool;
 
@@ -46,18 +46,17 @@ impl SqliteBuilder {
         Self::new(Database::File { path, read_only: false })
     }
 
-    /// For a database in memory. It is one connection, which stays open as long as the pool: SQLite
-    /// gives every connection a memory of its own.
+    /// For a database in memory, used through one connection. It lives as long as the pool.
     pub fn in_memory() -> Self {
-        Self::new(Database::Memory)
+        Self::in_shared_memory().max_size(1)
     }
 
-    /// For a database in memory that several connections share. There is no WAL in memory: readers
+    /// For a database in memory that several connections use. There is no WAL in memory: readers
     /// and the writer wait for each other.
     pub fn in_shared_memory() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        Self::new(Database::SharedMemory(format!("pool-{}-{number}", std::process::id())))
+        Self::new(Database::Memory { name: format!("pool-{}-{number}", std::process::id()) })
     }
 
     /// By path or URL, with parameters: see [`crate::url`].
@@ -75,6 +74,7 @@ impl SqliteBuilder {
             .max_size(default_size())
             .max_lifetime(None)
             .max_connecting(4)
+            .close_timeout(Duration::from_secs(10)) // the last one to close writes the log back
             .validation(Validation::Never);
         Self {
             config,
@@ -162,6 +162,10 @@ impl SqliteBuilder {
             database: self.options.database.name(),
             cache_kib: (self.options.cache_budget / connections).max(LEAST_CACHE_KIB),
             observers: self.observers,
+            _anchor: match &self.options.database {
+                Database::Memory { name } => Some(open_memory(name, Role::Writer)?.into()),
+                Database::File { .. } => None,
+            },
             options: self.options,
         });
         let pool = |config: PoolConfig, role| {
@@ -178,7 +182,7 @@ impl SqliteBuilder {
             readers.ready().await?;
             return Ok(SqlitePool { writer: readers, readers: None });
         }
-        // The writer stays: it keeps the WAL, and a database in memory, alive.
+        // The writer stays: without it the last reader to go would take the log along.
         let config = self.config.clone().max_size(1).min_size(1).min_idle(0).max_idle(None);
         let config = config.idle_timeout(None).name(format!("{name}-write"));
         let writer = pool(config, Role::Writer)?;
@@ -196,8 +200,7 @@ impl SqliteBuilder {
     /// Whether readers beside the writer make sense.
     fn shares(&self) -> bool {
         match self.options.database {
-            Database::Memory => false,
-            Database::SharedMemory(_) => true,
+            Database::Memory { .. } => true,
             Database::File { .. } => self.options.journal_mode == JournalMode::Wal,
         }
     }

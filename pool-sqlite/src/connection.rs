@@ -15,8 +15,8 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_core::{Activity, Cause, Condition};
@@ -48,9 +48,9 @@ const LONGEST_LOOK: Duration = Duration::from_millis(20);
 /// # What the next user can find
 ///
 /// No transaction and no running statement, and nothing of session state that goes through SQL:
-/// attached databases, temporary tables and changed pragmas make the pool open the connection anew
-/// (a database in memory excepted, which would be gone). What a closure registers through
-/// rusqlite's API (functions, collations, limits) stays, until the connection ends.
+/// attached databases, temporary tables and changed pragmas make the pool open the connection anew,
+/// and so does a closure that panicked. What a closure registers through rusqlite's API (functions,
+/// collations, limits) stays, until the connection ends.
 pub struct SqliteConnection {
     home: Home,
     worker: Worker,
@@ -76,6 +76,8 @@ pub(crate) struct Common {
     pub(crate) database: Arc<str>,
     pub(crate) observers: Observers,
     pub(crate) cache_kib: u32,
+    /// Keeps a database in memory alive, whatever happens to the connections.
+    pub(crate) _anchor: Option<Mutex<Connection>>,
 }
 
 impl SqliteConnection {
@@ -296,13 +298,17 @@ impl SqliteConnection {
                 self.home = back.map_or(Home::Lost, Home::Here);
             }
         }
-        let undo = self.undo.take().or_else(|| given_up.then_some("ROLLBACK"));
-        let opened = self.here()?;
-        if let Some(undo) = undo
-            && !opened.connection.is_autocommit()
-        {
-            opened.connection.execute_batch(undo)?;
+        // Noted until it is done, should this future be dropped too.
+        self.undo = self.undo.or_else(|| given_up.then_some("ROLLBACK"));
+        let Some(undo) = self.undo else { return self.here().map(drop) };
+        if !self.here()?.connection.is_autocommit() {
+            let roll_back = move |opened: &mut Opened| {
+                let connection = &opened.connection;
+                connection.execute_batch(undo).or_else(|_| connection.execute_batch("ROLLBACK"))
+            };
+            self.run_on(roll_back).await??;
         }
+        self.undo = None;
         Ok(())
     }
 
@@ -349,9 +355,6 @@ impl SqliteConnection {
 
     /// What is left behind, without touching the file.
     pub(crate) fn condition(&mut self) -> Condition {
-        if self.panicked {
-            return Condition::Broken(Cause::Panicked);
-        }
         self.settle_home();
         let opened = match &self.home {
             Home::Here(opened) => opened,
@@ -360,7 +363,9 @@ impl SqliteConnection {
         };
         let connection = &opened.connection;
         let idle = connection.transaction_state(Some("main"));
-        if self.undo.is_some() || !connection.is_autocommit() {
+        if self.panicked {
+            Condition::Dirty(Cause::Panicked)
+        } else if self.undo.is_some() || !connection.is_autocommit() {
             Condition::Dirty(Cause::Transaction)
         } else if !matches!(idle, Ok(TransactionState::None)) {
             Condition::Dirty(Cause::Running)
@@ -391,6 +396,7 @@ impl SqliteConnection {
         let (shared, role) = (self.shared.clone(), self.role);
         let optimize = self.optimized_at.elapsed() >= shared.options.optimize_every;
         let upkeep = self.upkeep_is_due();
+        let anew = std::mem::take(&mut self.panicked);
         let reopened = self
             .run(move |opened| {
                 if !opened.connection.is_autocommit() {
@@ -399,7 +405,7 @@ impl SqliteConnection {
                 if upkeep {
                     shared.keep_up(opened, optimize);
                 }
-                if !opened.touched.swap(false, Ordering::Relaxed) || !shared.options.is_file() {
+                if !anew && !opened.touched.swap(false, Ordering::Relaxed) {
                     return Ok::<_, SqliteError>(false);
                 }
                 *opened = Opened::open(&shared.options, role, shared.cache_kib)?;

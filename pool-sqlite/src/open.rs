@@ -37,11 +37,7 @@ impl Opened {
         cache_kib: u32,
     ) -> Result<Self, SqliteError> {
         let mut connection = match &options.database {
-            Database::Memory => Connection::open_in_memory()?,
-            Database::SharedMemory(name) => {
-                let uri = format!("file:/{name}?vfs=memdb");
-                Connection::open_with_flags(uri, flags(role) | OpenFlags::SQLITE_OPEN_URI)?
-            }
+            Database::Memory { name } => open_memory(name, role)?,
             Database::File { path, .. } => Connection::open_with_flags(path, flags(role))?,
         };
         set_up(&mut connection, options, role, cache_kib)?;
@@ -71,6 +67,12 @@ impl Opened {
             self.busy_timeout = timeout;
         }
     }
+}
+
+/// Opens memory that lives as long as a connection to it is open.
+pub(crate) fn open_memory(name: &str, role: Role) -> rusqlite::Result<Connection> {
+    let uri = format!("file:/{name}?vfs=memdb");
+    Connection::open_with_flags(uri, flags(role) | OpenFlags::SQLITE_OPEN_URI)
 }
 
 fn flags(role: Role) -> OpenFlags {

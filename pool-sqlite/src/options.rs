@@ -61,10 +61,10 @@ pub(crate) enum Database {
         path: PathBuf,
         read_only: bool,
     },
-    /// One connection's own memory.
-    Memory,
-    /// Memory that the connections of this process share by name.
-    SharedMemory(String),
+    /// Memory that connections of this process share by name.
+    Memory {
+        name: String,
+    },
 }
 
 impl Database {
@@ -72,8 +72,7 @@ impl Database {
     pub(crate) fn name(&self) -> Arc<str> {
         match self {
             Self::File { path, .. } => path.display().to_string().into(),
-            Self::Memory => ":memory:".into(),
-            Self::SharedMemory(name) => format!("memdb {name}").into(),
+            Self::Memory { .. } => ":memory:".into(),
         }
     }
 }

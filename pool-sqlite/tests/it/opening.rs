@@ -100,6 +100,12 @@ async fn memory_is_one_connection_that_never_goes() {
     drop(writer);
     assert_eq!(number(&mut pool.read().await.unwrap(), "SELECT x FROM t").await, 1);
     assert!(pool.snapshot().read.is_none());
+    // Neither a panic nor a lost connection takes the data along.
+    let mut writer = pool.write().await.unwrap();
+    writer.call(|_| -> rusqlite::Result<()> { panic!("on purpose") }).await.unwrap_err();
+    drop(writer);
+    pool.writer().invalidate_all();
+    assert_eq!(number(&mut pool.read().await.unwrap(), "SELECT x FROM t").await, 1);
 
     let shared = SqliteBuilder::in_shared_memory().max_size(4).build().await.unwrap();
     run(&mut shared.write().await.unwrap(), "CREATE TABLE t (x); INSERT INTO t VALUES (2)").await;
