@@ -1,10 +1,9 @@
 //! The comparison: each file stored by a statement of its own, in a transaction of its own.
 //!
-//! The statements are prepared once and run in place, without a hop to another thread, so that what
-//! is compared is the batching alone.
+//! The statements are prepared once. Each runs on the connection's thread, as a commit writes to the
+//! disk: the hop there and back is a part of what batches save.
 
-use pool_sqlite::SqliteError;
-use pool_sqlite::rusqlite::params;
+use pool_sqlite::rusqlite::{self, Connection, params};
 use tokio::time::Instant;
 
 use crate::fault::{Fault, In};
@@ -29,7 +28,7 @@ const SEEN: &str = "UPDATE files SET generation = ?2 WHERE id = ?1";
 /// The database's; what was stored before stays.
 pub(crate) async fn store(to: &Store<'_>, batch: &Batch) -> Result<(), Fault> {
     for row in &batch.changed {
-        one(to, Write::Changed(row)).await?;
+        one(to, Write::Changed(row.clone())).await?;
     }
     for id in &batch.unchanged {
         one(to, Write::Unchanged(*id)).await?;
@@ -42,22 +41,27 @@ pub(crate) async fn store(to: &Store<'_>, batch: &Batch) -> Result<(), Fault> {
     to.spare(&mut writer, batch).await.map_err(|error| In(to.database).fault(error))
 }
 
-#[derive(Clone, Copy)]
-enum Write<'b> {
-    Changed(&'b FileRow),
+enum Write {
+    Changed(FileRow),
     Unchanged(i64),
 }
 
 /// Takes the connection for one file and gives it back: the pages want it too.
-async fn one(to: &Store<'_>, write: Write<'_>) -> Result<(), Fault> {
+async fn one(to: &Store<'_>, write: Write) -> Result<(), Fault> {
     let writer = to.pool.write().operation("store one").await;
     let mut writer = writer.map_err(|error| In(to.database).acquire(error))?;
-    let begun = Instant::now();
     let generation = to.generation;
-    let done: Result<usize, SqliteError> = writer
-        .inline(|c| match write {
-            Write::Unchanged(id) => c.prepare_cached(SEEN)?.execute(params![id, generation]),
-            Write::Changed(row) => c.prepare_cached(UPSERT)?.execute(params![
+    let begun = Instant::now();
+    let done = writer.call(move |c| write.run(c, generation)).await;
+    to.tally.in_database.add(begun.elapsed());
+    done.map(drop).map_err(|error| In(to.database).fault(error))
+}
+
+impl Write {
+    fn run(&self, c: &Connection, generation: i64) -> rusqlite::Result<usize> {
+        match self {
+            Self::Unchanged(id) => c.prepare_cached(SEEN)?.execute(params![id, generation]),
+            Self::Changed(row) => c.prepare_cached(UPSERT)?.execute(params![
                 row.path.text,
                 row.path.bytes,
                 row.name,
@@ -68,8 +72,6 @@ async fn one(to: &Store<'_>, write: Write<'_>) -> Result<(), Fault> {
                 row.hash.map(u64::cast_signed),
                 generation,
             ]),
-        })
-        .await;
-    to.tally.in_database.add(begun.elapsed());
-    done.map(drop).map_err(|error| In(to.database).fault(error))
+        }
+    }
 }
