@@ -62,6 +62,7 @@ struct Inner {
     limits: Limits,
     resets: Vec<Cause>,
     hits_on_dead: u64,
+    cut: u64,
 }
 
 /// What the server knows of one connection.
@@ -71,6 +72,8 @@ struct Session {
     /// The client has not noticed: no FIN came through.
     silent: bool,
     transaction: bool,
+    /// When the server ends it, if there is no traffic until then.
+    cut_at: Option<Instant>,
 }
 
 impl FakeServer {
@@ -94,7 +97,8 @@ impl FakeServer {
         self.lock().always.insert(op, behaviour);
     }
 
-    /// What the server allows connections opened from now on.
+    /// What the server allows connections opened from now on. It really ends those that are idle
+    /// for too long.
     pub fn limits(&self, limits: Limits) {
         self.lock().limits = limits;
     }
@@ -132,7 +136,7 @@ impl FakeServer {
 
     /// How many connections are open, dead ones not counted.
     pub fn open(&self) -> usize {
-        self.lock().sessions.values().filter(|session| !session.dead).count()
+        self.lock().cut_idle().sessions.values().filter(|session| !session.dead).count()
     }
 
     /// How many connections its clients hold, dead ones counted.
@@ -163,6 +167,11 @@ impl FakeServer {
     /// Why connections were reset.
     pub fn resets(&self) -> Vec<Cause> {
         self.lock().resets.clone()
+    }
+
+    /// How many connections the server ended since they were idle for too long.
+    pub fn cut(&self) -> u64 {
+        self.lock().cut_idle().cut
     }
 
     /// How often a user's query went to a dead connection.
@@ -207,6 +216,27 @@ impl FakeServer {
     }
 }
 
+impl Inner {
+    /// Ends what was idle for too long.
+    fn cut_idle(&mut self) -> &mut Self {
+        let now = Instant::now();
+        let over = |session: &&mut Session| session.cut_at.is_some_and(|at| at <= now);
+        for session in self.sessions.values_mut().filter(|session| !session.dead).filter(over) {
+            session.dead = true;
+            self.cut += 1;
+        }
+        self
+    }
+
+    /// Notes traffic on a connection.
+    fn touch(&mut self, id: u64) {
+        let cut_at = self.limits.idle.and_then(|idle| Instant::now().checked_add(idle));
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.cut_at = cut_at;
+        }
+    }
+}
+
 impl fmt::Debug for FakeServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = self.lock();
@@ -236,6 +266,7 @@ impl Manager for FakeManager {
         drop(connecting);
         let mut inner = self.server.lock();
         inner.sessions.insert(cx.id(), Session::default());
+        inner.touch(cx.id());
         inner.peak = inner.peak.max(inner.sessions.len() + inner.connecting);
         Ok(FakeConnection {
             id: cx.id(),
@@ -250,7 +281,10 @@ impl Manager for FakeManager {
         match connection.session() {
             Session { dead: true, silent: true, .. } => std::future::pending().await,
             Session { dead: true, .. } => Err(FakeError::new(Op::Ping, ErrorClass::Transient)),
-            _ => Ok(()),
+            _ => {
+                self.server.lock().touch(connection.id);
+                Ok(())
+            }
         }
     }
 
@@ -274,6 +308,7 @@ impl Manager for FakeManager {
         self.server.act(Op::Reset).await?;
         let mut inner = self.server.lock();
         inner.resets.push(why);
+        inner.touch(connection.id);
         connection.dirty = None;
         if let Some(session) = inner.sessions.get_mut(&connection.id) {
             session.transaction = false;
@@ -330,6 +365,11 @@ impl FakeConnection {
         self.id
     }
 
+    /// The server it goes to.
+    pub fn server(&self) -> &FakeServer {
+        &self.server
+    }
+
     /// Asks the server something.
     ///
     /// # Errors
@@ -343,6 +383,7 @@ impl FakeConnection {
             }
             return Err(FakeError::new(Op::Ping, ErrorClass::Transient));
         }
+        self.server.lock().touch(self.id);
         Ok(())
     }
 
@@ -374,7 +415,7 @@ impl FakeConnection {
 
     fn session(&self) -> Session {
         let gone = Session { dead: true, ..Session::default() };
-        self.server.lock().sessions.get(&self.id).copied().unwrap_or(gone)
+        self.server.lock().cut_idle().sessions.get(&self.id).copied().unwrap_or(gone)
     }
 
     fn in_session(&self, change: impl FnOnce(&mut Session)) {

@@ -18,6 +18,7 @@ use tokio::time::Sleep;
 use super::guard::{ManagedGuard, judge_checkout};
 use super::shared::Shared;
 use super::slot::Live;
+use super::state::State;
 use super::tuning::nanos;
 use super::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
 use super::waiters::WaiterKey;
@@ -67,6 +68,8 @@ impl<'a, M: Manager> Acquire<'a, M> {
             binds: 0,
             ticket: None,
             key: None,
+            served: false,
+            done: false,
             timer: None,
         }
     }
@@ -102,6 +105,9 @@ pin_project! {
         // The place in the queue that an unfit connection must not cost.
         ticket: Option<u64>,
         key: Option<WaiterKey>,
+        // There is something in the node already.
+        served: bool,
+        done: bool,
         #[pin]
         timer: Option<Sleep>,
     }
@@ -111,6 +117,8 @@ pin_project! {
             let this = this.project();
             if let Some(key) = this.key.take() {
                 drop(this.shared.with(|state| state.give_up(key, true)));
+            } else if this.begun.is_some() && !*this.done {
+                this.shared.with(|state| state.given_up_early());
             }
         }
     }
@@ -125,11 +133,21 @@ struct Begun {
 impl<M: Manager> Future for AcquireFuture<'_, M> {
     type Output = Result<ManagedGuard<M>, AcquireError>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let now = self.shared.now();
+        if self.begun.is_none() {
+            let this = self.as_mut().project();
+            let task = || tokio::task::try_id().map_or(Who::Unknown, Who::Task);
+            this.caller.who = this.who.unwrap_or_else(task);
+            let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
+            *this.begun = Some(Begun { at: now, deadline });
+            this.shared.look_at_the_wall_clock(now);
+        }
         // An always-ready loop of acquires must not starve the tasks beside it.
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let polled = self.poll_acquire(cx);
+        let polled = self.as_mut().poll_acquire(now, cx);
         if polled.is_ready() {
+            *self.project().done = true;
             coop.made_progress();
         }
         polled
@@ -139,18 +157,10 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
 impl<M: Manager> AcquireFuture<'_, M> {
     fn poll_acquire(
         mut self: Pin<&mut Self>,
+        mut now: Time,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ManagedGuard<M>, AcquireError>> {
-        let mut now = self.shared.now();
-        if self.begun.is_none() {
-            let this = self.as_mut().project();
-            let task = || tokio::task::try_id().map_or(Who::Unknown, Who::Task);
-            this.caller.who = this.who.unwrap_or_else(task);
-            let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
-            *this.begun = Some(Begun { at: now, deadline });
-            this.shared.look_at_the_wall_clock(now);
-        }
-        let deadline = self.begun.expect("just set").deadline;
+        let deadline = self.begun.expect("set at the first poll").deadline;
         loop {
             let outcome = match self.key {
                 Some(_) => self.as_mut().look(now, cx),
@@ -159,11 +169,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
             }
-            if self.key.is_none() {
-                continue; // bound to a runtime, or rejected what it was given: ask again
+            if self.key.is_none() || std::mem::take(self.as_mut().project().served) {
+                continue; // bound to a runtime, or served at once
             }
             if now >= deadline {
-                match self.as_mut().time_out(now) {
+                match self.as_mut().time_out(now, cx) {
                     Some(outcome) => return Poll::Ready(outcome),
                     None => continue,
                 }
@@ -177,7 +187,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// Takes the fast path or joins the queue. `None`: look again.
     fn ask(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
@@ -185,27 +195,37 @@ impl<M: Manager> AcquireFuture<'_, M> {
         if self.ticket.is_none() {
             match shared.with_at(now, |state| state.acquire(caller)) {
                 Fast::Got { connection, ticket, hit } => {
-                    return self.admit(connection, ticket, hit, None, now);
+                    return self.admit(connection, ticket, hit, None, now, cx);
                 }
                 Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
                 Fast::Unbound => return self.bind(now),
                 Fast::MustWait => {}
             }
         }
+        self.join(now, cx, |_| ())
+    }
+
+    /// Joins the queue, in one lock section with what comes before. `None`: it waits.
+    fn join(
+        mut self: Pin<&mut Self>,
+        now: Time,
+        cx: &mut Context<'_>,
+        first: impl FnOnce(&mut State<Box<Live<M>>>),
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let (caller, waker) = (self.caller, Some(cx.waker().clone()));
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
         let wait = Wait { since: at, deadline, ticket: self.ticket };
-        let waker = Some(cx.waker().clone());
-        let joined = shared.with_at(now, |state| {
-            let key = state.enqueue(wait, caller, waker)?;
-            Ok((key, state.has_outcome(key).then(|| state.take(key, None))))
+        let joined = self.shared.with_at(now, |state| {
+            first(state);
+            state.enqueue(wait, caller, waker).map(|key| (key, state.has_outcome(key)))
         });
         match joined {
             Err(why) => Some(Err(self.refused(why, false, now))),
-            Ok((key, None)) => {
-                *self.as_mut().project().key = Some(key);
+            Ok((key, served)) => {
+                let this = self.as_mut().project();
+                (*this.key, *this.served) = (Some(key), served);
                 None
             }
-            Ok((_, Some(taken))) => self.accept(taken, now),
         }
     }
 
@@ -222,7 +242,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             Taken::Nothing { bound: false, .. } => self.bind(now),
             taken => {
                 *self.as_mut().project().key = None;
-                self.accept(taken, now)
+                self.accept(taken, now, cx)
             }
         }
     }
@@ -230,10 +250,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
     fn time_out(
         mut self: Pin<&mut Self>,
         now: Time,
+        cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let key = self.as_mut().project().key.take().expect("times out only in the queue");
         let taken = self.shared.with_at(now, |state| state.give_up(key, false));
-        self.accept(taken, now)
+        self.accept(taken, now, cx)
     }
 
     /// Makes of what came out of the queue what the caller gets; the key is spent.
@@ -241,10 +262,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
         self: Pin<&mut Self>,
         taken: Taken<Box<Live<M>>>,
         now: Time,
+        cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
             Taken::Got { connection, ticket, hit, waited } => {
-                self.admit(connection, ticket, hit, Some(waited), now)
+                self.admit(connection, ticket, hit, Some(waited), now, cx)
             }
             Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
             Taken::Nothing { suspended, .. } => {
@@ -261,6 +283,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         hit: bool,
         waited: Option<u64>,
         now: Time,
+        cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
         let Err(fate) = judge_checkout(&mut live) else {
@@ -280,13 +303,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
             shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
                 "a before_acquire hook or Manager::condition panicked",
             )));
-        }
-        shared.with_at(now, |state| state.release(key, live, verdict));
-        if fate == Fate::Panicked {
+            shared.with_at(now, |state| state.release(key, live, verdict));
             return Some(Err(self.refused(Refusal::Panicked, false, now)));
         }
         *self.as_mut().project().ticket = Some(ticket);
-        None
+        self.join(now, cx, |state| state.release(key, live, verdict))
     }
 
     /// Finds a runtime for the pool. `None`: it has one now.
@@ -295,15 +316,15 @@ impl<M: Manager> AcquireFuture<'_, M> {
         *self.as_mut().project().binds += 1;
         let bound = match self.who {
             _ if self.binds > 3 => false,
+            Some(_) if self.binds > 1 => self.shared.bind_to_thread().is_ok(),
             Some(_) => self.shared.bind_here() || self.shared.bind_to_thread().is_ok(),
             None => self.shared.bind_here(),
         };
         if bound {
             return None;
         }
-        if let Some(key) = self.as_mut().project().key.take() {
-            let _ = self.shared.with_at(now, |state| state.give_up(key, true));
-        }
+        let key = self.as_mut().project().key.take();
+        self.shared.with_at(now, |state| state.stranded(key));
         let waited = now.since(self.begun.expect("set at the first poll").at);
         Some(Err(self.shared.error(AcquireErrorKind::NoRuntime, self.caller, waited)))
     }

@@ -49,6 +49,7 @@ impl<M: Manager> Blocking<'_, M> {
         let future = acquire.start(Some(who));
         if on_async_worker() {
             let caller = Caller { who, ..future.caller() };
+            shared.with(|state| state.stranded(None));
             return Err(shared.error(AcquireErrorKind::WouldBlockAsync, caller, 0));
         }
         let waker = Waker::from(StdArc::new(Unpark(thread)));

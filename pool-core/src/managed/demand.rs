@@ -18,6 +18,8 @@ const QUIET: u64 = 30 * SECOND;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Backoff {
     failures: u32,
+    /// Connections in a row that were opened but turned out to be unfit for use.
+    unfit: u32,
     retry_at: Option<Time>,
     permanent_until: Option<Time>,
     quiet_until: Option<Time>,
@@ -31,6 +33,22 @@ impl Backoff {
         self.permanent_until = permanent.then(|| now.after(REMEMBER));
         self.quiet_until = permanent.then(|| now.after(QUIET));
         self.retry_at = self.permanent_until.or_else(|| Some(now.after(pause as u64)));
+    }
+
+    /// A connect succeeded. As long as no new connection has proven fit for use, that is no reason
+    /// to hurry.
+    pub(super) fn connected(&mut self) {
+        *self = match self.unfit {
+            0 => Self::default(),
+            unfit => Self { failures: unfit, unfit, retry_at: self.retry_at, ..Self::default() },
+        };
+    }
+
+    /// Somebody has used a connection: it is not that all of them are unfit.
+    pub(super) fn used(&mut self) {
+        if self.unfit > 0 {
+            *self = Self::default();
+        }
     }
 
     /// A permanent error is fresh in memory.
@@ -48,6 +66,13 @@ impl Backoff {
 }
 
 impl<P> State<P> {
+    /// A connection was found unfit before anybody used it: as bad as a failed connect, and no
+    /// reason to open the next at once.
+    pub(super) fn born_unfit(&mut self) {
+        self.backoff.failed(self.now, false, &self.tuning, &mut self.rng);
+        self.backoff.unfit = self.backoff.unfit.saturating_add(1);
+    }
+
     /// Gives idle connections to waiters, then starts the connects that demand needs.
     pub(crate) fn serve(&mut self) {
         if self.suspended || self.closed {
@@ -106,8 +131,10 @@ impl<P> State<P> {
     /// How many connects should be under way: for those who wait, and for the minimums.
     fn connects_wanted(&self, queued: usize) -> usize {
         let validating = self.count(Phase::Validating);
-        // A ping under way serves a waiter as well as a connect does, unless it is in doubt.
-        let trusted = |slot: &Slot| slot.phase == Phase::Validating && slot.epoch == self.epoch;
+        // A ping under way serves a waiter as well as a connect does, unless the last one failed.
+        let trusted = |slot: &Slot| {
+            slot.phase == Phase::Validating && (slot.epoch == self.epoch || !self.ping_failed)
+        };
         let proving = match validating.min(queued) {
             0 => 0,
             _ => self.slots.iter().filter(|(_, slot)| trusted(slot)).count(),

@@ -13,6 +13,7 @@ impl<P> State<P> {
         let slot = &mut self.slots[key];
         let retire = self.now >= slot.retire_at;
         if !matches!(verdict, Verdict::Rejected { .. }) {
+            self.backoff.used();
             self.times.usage.record_nanos(self.now.since(slot.since));
             (slot.used_at, slot.touched_at) = (self.now, self.now);
         }
@@ -22,6 +23,9 @@ impl<P> State<P> {
             Verdict::Broken(cause) => return self.close_broken(key, connection, cause),
             Verdict::Rejected { hit, waited, fate } => {
                 self.uncount_acquired(key, hit, waited);
+                if !hit {
+                    self.born_unfit();
+                }
                 match fate {
                     Fate::Reset(cause) => Some(cause),
                     Fate::Close(cause) => return self.close_broken(key, connection, cause),
@@ -70,6 +74,7 @@ impl<P> State<P> {
                 self.times.validate.record_nanos(took);
                 (slot.touched_at, slot.epoch) = (self.now, slot.probe_epoch);
                 proven = slot.epoch == self.epoch;
+                self.ping_failed = false;
             }
             Settled::Reset { took } => {
                 self.counts.reset += 1;
@@ -78,11 +83,15 @@ impl<P> State<P> {
             }
             Settled::Kept => {}
             Settled::Failed => {
+                self.ping_failed = true;
                 self.doubt_all();
                 self.end(key, connection, CloseReason::Validation, false);
                 return self.serve();
             }
             Settled::Close(reason) => {
+                if reason == CloseReason::Validation && slot.fresh {
+                    self.born_unfit();
+                }
                 self.close(key, connection, reason);
                 return self.serve();
             }
@@ -98,7 +107,7 @@ impl<P> State<P> {
     pub(crate) fn connected(&mut self, key: SlotKey, connection: P, limits: Limits) {
         self.note(Event::Connected { slot: key, limits });
         self.counts.created += 1;
-        self.backoff = super::demand::Backoff::default();
+        self.backoff.connected();
         // The golden ratio's multiples lie as far from each other as can be: no cohort, born
         // together, ends together.
         let slot = &mut self.slots[key];

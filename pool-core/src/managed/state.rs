@@ -60,6 +60,8 @@ pub(crate) struct State<P> {
     pub(super) next_id: u64,
     pub(super) generation: u32,
     pub(super) epoch: u32,
+    /// The last ping failed.
+    pub(super) ping_failed: bool,
     /// There is a runtime to work on.
     pub(crate) bound: bool,
     pub(crate) suspended: bool,
@@ -102,6 +104,7 @@ impl<P> State<P> {
             next_id: 0,
             generation: 0,
             epoch: 0,
+            ping_failed: false,
             bound: false,
             suspended: false,
             closed: false,
@@ -226,6 +229,22 @@ impl<P> State<P> {
             self.place(slot, connection, false);
         }
         self.nothing()
+    }
+
+    /// An acquire that had not joined the queue yet is given up.
+    pub(crate) fn given_up_early(&mut self) {
+        self.note(Event::GivenUpEarly);
+        self.counts.cancelled += 1;
+    }
+
+    /// An acquire fails since there is no runtime to work on.
+    pub(crate) fn stranded(&mut self, key: Option<WaiterKey>) {
+        self.note(Event::Stranded(key));
+        self.counts.failed += 1;
+        if let Some(key) = key {
+            let (_, waker) = self.waiters.remove(key);
+            self.out.discard(waker);
+        }
     }
 
     fn take_outcome(&mut self, key: WaiterKey) -> Taken<P> {

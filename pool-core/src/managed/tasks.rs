@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use super::outbox::Start;
-use super::shared::Shared;
+use super::shared::{Shared, quietly};
 use super::slot::{Live, SlotToken};
 use super::tuning::nanos;
 use super::vocabulary::Settled;
@@ -192,15 +192,20 @@ pub(super) fn close<M: Manager>(live: Box<Live<M>>, polite: bool) {
 /// What a panic said.
 pub(super) struct Panicked(String);
 
-/// Runs a future of the user's; a panic is an outcome.
+/// Runs a future of the user's; a panic is an outcome, also one while it is dropped.
 pub(super) async fn guarded<F: Future>(future: F) -> Result<F::Output, Panicked> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Err(payload) => Poll::Ready(Err(Panicked(message(&*payload)))),
+    let mut future = pin!(Some(future));
+    let outcome = std::future::poll_fn(|cx| {
+        let running = future.as_mut().as_pin_mut().expect("it is there until it has ended");
+        match catch_unwind(AssertUnwindSafe(|| running.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(payload) => Poll::Ready(Err(Panicked(message(&*payload)))),
+        }
     })
-    .await
+    .await;
+    quietly(|| future.set(None));
+    outcome
 }
 
 fn message(payload: &(dyn std::any::Any + Send)) -> String {

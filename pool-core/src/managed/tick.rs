@@ -3,7 +3,7 @@
 use super::recorder::Event;
 use super::state::State;
 use super::vocabulary::{Phase, Time};
-use super::waiters::Place;
+use super::waiters::{Place, Waiter};
 use crate::snapshot::CloseReason;
 
 /// How long a connection lies in the hands of a future that nobody polls before it is taken back;
@@ -24,17 +24,20 @@ impl<P> State<P> {
     }
 
     fn take_back(&mut self) {
-        while let Some((key, waiter)) = self.waiters.oldest_handed() {
-            let Place::Handed { at, .. } = waiter.place else { break };
-            let until = at.after(GRACE << waiter.dozed.min(8));
-            if until > self.now {
-                return self.wind(until);
-            }
+        let until = |waiter: &Waiter<P>| match waiter.place {
+            Place::Handed { at, .. } => at.after(GRACE << waiter.dozed.min(8)),
+            _ => Time::NEVER,
+        };
+        let (now, mut due) = (self.now, Vec::new());
+        due.extend(self.waiters.handed().filter(|(_, w)| until(w) <= now).map(|(key, _)| key));
+        for key in due {
             let (slot, connection, caller) = self.waiters.take_back(key);
             self.counts.taken_back += 1;
             self.out.errands().stalled.push(caller);
             self.place(slot, connection, false);
         }
+        let next = self.waiters.handed().map(|(_, waiter)| until(waiter)).min();
+        self.wind(next.unwrap_or(Time::NEVER));
     }
 
     /// Goes once through the idle connections, oldest first.

@@ -81,9 +81,10 @@ impl<P> Waiters<P> {
         self.queued.head.map(|key| (key, &self.nodes[key]))
     }
 
-    /// The longest unclaimed hand-off.
-    pub(crate) fn oldest_handed(&self) -> Option<(WaiterKey, &Waiter<P>)> {
-        self.handed.head.map(|key| (key, &self.nodes[key]))
+    /// Those with a connection in hand that they have not taken, longest first.
+    pub(crate) fn handed(&self) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
+        let after = |key: &WaiterKey| self.nodes[*key].next;
+        std::iter::successors(self.handed.head, after).map(|key| (key, &self.nodes[key]))
     }
 
     pub(crate) fn place(&self, key: WaiterKey) -> &Place<P> {

@@ -1,0 +1,205 @@
+//! R21: closing a pool, and what is left of one.
+
+use std::time::Duration;
+
+use pool_core::{AcquireErrorKind, ManagedPool};
+use pool_testkit::{Behaviour, FakeServer, Op};
+use tokio::time::{Instant, sleep};
+
+use crate::support::*;
+
+fn tasks() -> usize {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_pending_and_new_acquires_fail_at_once() {
+    let (server, pool) = pool_of(1);
+    let held = pool.acquire().await.unwrap();
+    let connecting = builder(&server, 1).build().unwrap();
+    server.always(Op::Connect, Behaviour::Hang);
+    let waiters: Vec<_> = [&pool, &pool, &connecting]
+        .into_iter()
+        .map(|pool| {
+            let pool = pool.clone();
+            tokio::spawn(async move { pool.acquire().within(None).await.unwrap_err().kind() })
+        })
+        .collect();
+    settle().await;
+    let begun = Instant::now();
+    let (first, second) = (pool.close(secs(5)), connecting.close(secs(5)));
+    for waiter in waiters {
+        assert_eq!(waiter.await.unwrap(), AcquireErrorKind::Closed);
+    }
+    assert_eq!(pool.acquire().await.unwrap_err().kind(), AcquireErrorKind::Closed);
+    assert!(pool.is_closed());
+    took(begun, ms(0));
+    drop(held);
+    assert!(first.await.is_complete() && second.await.is_complete());
+    took(begun, ms(0)); // not even a connect that hangs is waited for
+    assert_eq!(audit(&pool).counts.closed, 3);
+    assert_eq!(server.held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_idle_connections_close_now_and_those_in_use_are_awaited() {
+    let (server, pool) = pool_of(4);
+    server.always(Op::Close, Behaviour::Slow(ms(20)));
+    warm(&pool, 4).await;
+    let held = pool.acquire().await.unwrap();
+    let closing = pool.close(secs(5)); // begins without being polled
+    sleep(ms(21)).await;
+    assert_eq!((server.held(), pool.snapshot().in_use), (1, 1));
+    tokio::spawn(async move {
+        sleep(secs(1)).await;
+        drop(held);
+    });
+    let report = closing.await;
+    assert!(report.took >= ms(1040) && report.took <= ms(1043), "{report}");
+    assert_eq!((report.closed, report.abandoned, report.is_complete()), (4, 0, true));
+    assert_eq!((server.held(), audit(&pool).counts.ended.pool_closed), (0, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_the_report_names_what_was_abandoned_and_by_whom() {
+    let (server, pool) = pool_of(3);
+    warm(&pool, 3).await;
+    let line = line!() + 1;
+    let held = pool.acquire().operation("export").await.unwrap();
+    let mut slow = pool.acquire().await.unwrap();
+    slow.begin();
+    server.always(Op::Reset, Behaviour::Hang);
+    drop(slow);
+    let begun = Instant::now();
+    let report = pool.close(secs(2)).await;
+    took(begun, secs(2));
+    assert_eq!((report.closed, report.abandoned), (1, 2), "one in use, one in a reset that hangs");
+    let [holder] = &report.holders[..] else { panic!("{report}") };
+    assert_eq!((holder.site.file(), holder.site.line()), (file!(), line));
+    assert_eq!((holder.operation, holder.count), (Some("export"), 1));
+    let text = report.to_string();
+    assert!(text.contains("abandoned 2") && text.contains(&format!("close.rs:{line}")), "{text}");
+    drop(held);
+    sleep(secs(10)).await;
+    assert_eq!((server.held(), audit(&pool).open()), (0, 0), "late, but not lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_closing_twice_and_with_no_time_at_all() {
+    let (server, pool) = pool_of(2);
+    warm(&pool, 2).await;
+    let held = pool.acquire().await.unwrap();
+    let report = pool.close(Duration::ZERO).await;
+    assert!(!report.is_complete());
+    drop(held);
+    assert!(pool.close(secs(1)).await.is_complete());
+    assert_eq!(server.held(), 0);
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_dropping_the_last_handle_leaves_no_task() {
+    let before = tasks();
+    let server = FakeServer::new();
+    let pool = builder(&server, 8).min_size(2).keepalive(secs(1)).build().unwrap();
+    let clone = pool.clone();
+    warm(&pool, 5).await;
+    server.next(Op::Connect, [Behaviour::Hang, Behaviour::Hang]);
+    let held = hold(&pool, 5).await;
+    let _ = pool.acquire().within(ms(5)).await;
+    assert!(tasks() > before);
+    drop((pool, held));
+    settle().await;
+    assert!(tasks() > before, "a handle is left");
+    drop(clone);
+    sleep(ms(100)).await;
+    assert_eq!((tasks(), server.held()), (before, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_a_goodbye_that_hangs_outlives_the_last_handle_by_its_deadline_at_most() {
+    let before = tasks();
+    let server = FakeServer::new();
+    let pool = builder(&server, 2).close_timeout(secs(3)).build().unwrap();
+    warm(&pool, 2).await;
+    server.always(Op::Close, Behaviour::Hang);
+    drop(pool);
+    sleep(secs(2)).await;
+    assert_eq!((tasks(), server.held()), (before + 2, 2));
+    sleep(secs(1) + ms(2)).await;
+    assert_eq!((tasks(), server.held()), (before, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_a_guard_may_outlive_the_last_handle() {
+    let before = tasks();
+    let (server, pool) = pool_of(1);
+    let mut held = pool.acquire().await.unwrap();
+    drop(pool);
+    sleep(secs(60)).await;
+    held.query().unwrap();
+    drop(held);
+    sleep(ms(100)).await;
+    assert_eq!((tasks(), server.held()), (before, 0));
+}
+
+#[test]
+fn r21_a_guard_dropped_outside_a_runtime_goes_back() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, pool, clean, mut dirty) = runtime.block_on(async {
+            let (server, pool) = pool_of(2);
+            let (clean, dirty) = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+            (server, pool, clean, dirty)
+        });
+        dirty.begin();
+        std::thread::spawn(move || drop((clean, dirty))).join().unwrap();
+        eventually("both are back", || pool.snapshot().idle == 2);
+        assert_eq!(server.calls(Op::Reset), 1, "in the pool's own runtime");
+        runtime.block_on(usable(&server, &pool));
+    });
+}
+
+#[test]
+fn r21_a_guard_dropped_after_its_runtime_is_gone_leaks_nothing() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, pool, clean, mut dirty, broken) = runtime.block_on(async {
+            let (server, pool) = pool_of(3);
+            let mut guards = hold(&pool, 3).await.into_iter();
+            let mut next = || guards.next().unwrap();
+            (server, pool, next(), next(), next())
+        });
+        drop(runtime);
+        dirty.begin();
+        server.kill(broken.id());
+        drop((clean, dirty, broken));
+        let now = audit(&pool);
+        assert_eq!((now.idle, now.open(), server.held()), (1, 1, 1), "{now:?}");
+        tokio::runtime::Runtime::new().unwrap().block_on(usable(&server, &pool));
+    });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn r21_a_pool_that_only_threads_use_leaves_no_thread() {
+    let threads = |name: &str| {
+        std::fs::read_dir("/proc/self/task")
+            .unwrap()
+            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
+            .filter(|comm| comm.trim() == name)
+            .count()
+    };
+    live(move || {
+        let server = FakeServer::new();
+        let pool = ManagedPool::builder(server.manager()).name("r21").max_size(2).build().unwrap();
+        assert_eq!(threads("r21-pool"), 0);
+        let guard = pool.blocking().acquire().unwrap();
+        assert_eq!(threads("r21-pool"), 1);
+        drop(pool.blocking().acquire().unwrap());
+        drop(guard);
+        drop(pool);
+        eventually("the thread ends", || threads("r21-pool") == 0);
+        assert_eq!(server.held(), 0);
+    });
+}

@@ -1,0 +1,218 @@
+//! R9: how old connections get. R10: what the server allows. R11: the clock that jumps.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
+
+use pool_core::{Limits, Validation};
+use pool_testkit::{Behaviour, FakeServer, Op};
+use tokio::time::{Instant, sleep};
+
+use crate::support::*;
+
+/// A hundred connections born together; then an hour in steps of a second.
+async fn cohort(max_size: u32) -> (FakeServer, Vec<usize>, usize) {
+    let server = FakeServer::new();
+    let pool = builder(&server, max_size)
+        .min_size(100)
+        .max_connecting(100)
+        .idle_timeout(None)
+        .max_lifetime(secs(1800))
+        .build()
+        .unwrap();
+    pool.ready().await.unwrap();
+    assert_eq!(server.calls(Op::Connect), 100);
+    let begun = Instant::now();
+    let mut fewest = 100;
+    for second in 1..=3600 {
+        tokio::time::sleep_until(begun + secs(second)).await;
+        settle().await;
+        fewest = fewest.min(server.open());
+        if second == 1801 {
+            let now = pool.snapshot();
+            assert_eq!(now.counts.ended.lifetime, 100, "the whole cohort is gone by now");
+        }
+    }
+    audit(&pool);
+    let mut buckets = vec![0; 3601];
+    for at in &server.connects()[100..] {
+        buckets[(*at - begun).as_secs() as usize] += 1;
+    }
+    (server, buckets, fewest)
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_a_cohort_of_100_never_expires_together() {
+    let (_, buckets, fewest) = cohort(110).await;
+    let most = buckets.iter().max().unwrap();
+    assert!(*most <= 10, "{most} opened in one second");
+    assert_eq!(fewest, 100, "replaced before retired");
+    let first = buckets.iter().position(|n| *n > 0).unwrap();
+    assert!((1430..=1460).contains(&first), "the last fifth of the lifetime: from {first} s");
+    assert!(buckets[1440..1800].iter().filter(|n| **n > 0).count() >= 60, "and all over it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_without_headroom_it_spreads_as_well() {
+    let (server, buckets, _) = cohort(100).await;
+    assert!(*buckets.iter().max().unwrap() <= 10);
+    assert_eq!(server.peak(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_the_lifetime_is_enforced_on_return() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).max_lifetime(secs(60)).lifetime_jitter(0.0).build().unwrap();
+    let busy = async |time| {
+        let guard = pool.acquire().await.unwrap();
+        let id = guard.id();
+        sleep(time).await;
+        drop(guard);
+        settle().await;
+        id
+    };
+    assert_eq!(busy(secs(59)).await, 1);
+    assert_eq!(pool.snapshot().idle, 1, "not yet");
+    assert_eq!(busy(secs(2)).await, 1);
+    assert_eq!(pool.snapshot().open(), 0, "never idle, and yet it went");
+    assert_eq!(busy(secs(1)).await, 2);
+    assert_eq!(audit(&pool).counts.ended.lifetime, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_none_is_handed_out_beyond_its_lifetime() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1)
+        .min_size(1)
+        .max_lifetime(secs(60))
+        .lifetime_jitter(1.0)
+        .idle_timeout(None)
+        .build()
+        .unwrap();
+    for _ in 0..20 {
+        sleep(secs(61)).await;
+        let id = pool.acquire().await.unwrap().id();
+        sleep(secs(61)).await;
+        assert_ne!(pool.acquire().await.unwrap().id(), id);
+    }
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_pruning_takes_nothing_that_a_waiter_needs() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).idle_timeout(ms(1)).build().unwrap();
+    for _ in 0..200 {
+        let begun = Instant::now();
+        let guard = pool.acquire().await.unwrap();
+        let waiter = tokio::spawn({
+            let pool = pool.clone();
+            async move { pool.acquire().await.unwrap().id() }
+        });
+        sleep(ms(2)).await;
+        let id = guard.id();
+        drop(guard);
+        assert_eq!(waiter.await.unwrap(), id);
+        took(begun, ms(2));
+    }
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_keepalive_and_retirement_fall_due_together() {
+    for (min_size, min_idle) in [(4, 0), (0, 4), (2, 2)] {
+        let server = FakeServer::new();
+        server.always(Op::Ping, Behaviour::Slow(ms(5)));
+        let pool = builder(&server, 10)
+            .min_size(min_size)
+            .min_idle(min_idle)
+            .idle_timeout(None)
+            .max_lifetime(secs(61))
+            .lifetime_jitter(0.02)
+            .keepalive(secs(60))
+            .build()
+            .unwrap();
+        pool.ready().await.unwrap();
+        for _ in 0..600 {
+            sleep(secs(1)).await;
+            assert!(server.open() as u32 >= min_size.max(min_idle));
+        }
+        let now = audit(&pool);
+        // Each lives for about a minute of the ten.
+        let retired = now.counts.ended.lifetime;
+        assert!(retired >= 9 * u64::from(min_size.max(min_idle)), "{now:?}");
+        usable(&server, &pool).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_what_the_server_would_cut_is_recycled_before() {
+    let server = FakeServer::new();
+    server.limits(Limits::none().idle(secs(60)));
+    let pool = builder(&server, 4).min_size(4).validation(Validation::Never).build().unwrap();
+    pool.ready().await.unwrap();
+    for _ in 0..600 {
+        sleep(secs(1)).await;
+        pool.acquire().await.unwrap().query().expect("never cut in a user's hands");
+    }
+    let now = audit(&pool);
+    assert_eq!(server.cut(), 0, "the server had to cut none");
+    // Four minus the one in use all the time, each about every 45 s of 600.
+    assert!((30..=50).contains(&now.counts.ended.server_limit), "{now:?}");
+    assert_eq!((now.open(), server.calls(Op::Ping)), (4, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_or_kept_alive_where_a_keepalive_is_set() {
+    for keepalive in [secs(30), secs(300)] {
+        let server = FakeServer::new();
+        server.limits(Limits::none().idle(secs(60)));
+        let pool = builder(&server, 4).min_size(4).keepalive(keepalive).build().unwrap();
+        pool.ready().await.unwrap();
+        sleep(secs(900)).await;
+        let now = audit(&pool);
+        assert_eq!((server.cut(), now.counts.ended.server_limit, now.counts.created), (0, 0, 4));
+        assert!(server.calls(Op::Ping) >= 4 * (900 / 54), "{}", server.calls(Op::Ping));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_a_lifetime_of_the_servers_counts_like_ones_own() {
+    let server = FakeServer::new();
+    server.limits(Limits::none().lifetime(secs(10)));
+    let (pool, begun) = (builder(&server, 1).build().unwrap(), Instant::now());
+    warm(&pool, 1).await;
+    sleep(secs(10)).await;
+    assert_eq!(pool.acquire().await.unwrap().id(), 2);
+    took(begun, secs(10));
+    assert_eq!(audit(&pool).counts.ended.lifetime, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r11_after_a_jump_of_the_wall_clock_everything_is_suspect() {
+    static WALL: AtomicU64 = AtomicU64::new(1_000_000);
+    fn wall() -> SystemTime {
+        SystemTime::UNIX_EPOCH + secs(WALL.load(Ordering::Relaxed))
+    }
+    let server = FakeServer::new();
+    let pool = builder(&server, 3).validation(Validation::Never).wall_clock(wall).build().unwrap();
+    warm(&pool, 3).await;
+    sleep(secs(100)).await; // the wall clock standing still is no jump
+    drop(pool.acquire().await.unwrap());
+    WALL.fetch_add(4, Ordering::Relaxed);
+    sleep(secs(1)).await;
+    drop(pool.acquire().await.unwrap());
+    assert_eq!(server.calls(Op::Ping), 0, "being set right by a few seconds is none either");
+
+    sleep(secs(1)).await;
+    WALL.fetch_add(3600, Ordering::Relaxed);
+    server.kill_all(); // while the machine slept, and no FIN came through
+    server.silence_all();
+    let begun = Instant::now();
+    let mut guard = pool.acquire().await.unwrap();
+    guard.query().expect("nothing suspect is handed out unproven");
+    assert!(begun.elapsed() <= secs(2) + ms(1), "{:?}", begun.elapsed());
+    assert!(server.calls(Op::Ping) >= 1);
+    drop(guard);
+    sleep(secs(10)).await;
+    usable(&server, &pool).await;
+}

@@ -1,0 +1,21 @@
+//! The rules, R1 to R25, proven one by one against a fake server.
+//!
+//! Tests on a paused clock check exact times; live ones (threads, several runtimes) check order,
+//! counts and states under a hard deadline, so that a hang is a failure.
+
+mod cancel;
+mod cleanliness;
+mod close;
+mod controls;
+mod demand;
+mod failure;
+mod fairness;
+mod insight;
+mod lifetime;
+mod order;
+mod panics;
+mod replay;
+mod runtime;
+mod size;
+mod support;
+mod time;

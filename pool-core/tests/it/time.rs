@@ -1,0 +1,219 @@
+//! R7: one deadline, whatever hangs. R8: zero, none and huge durations.
+
+use std::time::Duration;
+
+use pool_core::{AcquireErrorKind, Phase, Validation};
+use pool_testkit::{Behaviour, FakeServer, Op};
+use tokio::time::{Instant, sleep};
+
+use crate::support::*;
+
+/// Acquires with a deadline of half a second, which has to be kept.
+async fn in_time(pool: &TestPool, phase: Phase) {
+    let begun = Instant::now();
+    let error = pool.acquire().within(ms(500)).await.unwrap_err();
+    took(begun, ms(500));
+    assert_eq!((error.kind(), error.phase()), (AcquireErrorKind::TimedOut, phase), "{error}");
+    assert!(error.waited() >= ms(500) && error.waited() <= ms(501), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_connect_that_hangs() {
+    let server = FakeServer::new();
+    server.next(Op::Connect, [Behaviour::Hang]);
+    let pool = builder(&server, 1).connect_timeout(secs(3)).build().unwrap();
+    let begun = Instant::now();
+    in_time(&pool, Phase::Connect).await;
+    drop(pool.acquire().await.unwrap());
+    let late = begun.elapsed();
+    assert!(secs(3) <= late && late <= secs(3) + ms(12), "one hang costs one deadline: {late:?}");
+    assert_eq!(audit(&pool).counts.connect_transient, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_ping_that_hangs() {
+    let server = FakeServer::new();
+    let pool =
+        builder(&server, 1).validation(Validation::Always).ping_timeout(secs(1)).build().unwrap();
+    warm(&pool, 1).await;
+    sleep(ms(1)).await;
+    server.silence_all();
+    let begun = Instant::now();
+    in_time(&pool, Phase::Validate).await;
+    let guard = pool.acquire().await.unwrap();
+    took(begun, secs(1));
+    assert_eq!(guard.id(), 2, "a fresh one, within the same acquire");
+    assert_eq!(audit(&pool).counts.ended.validation, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_reset_that_hangs() {
+    let server = FakeServer::new();
+    server.always(Op::Reset, Behaviour::Hang);
+    let pool = builder(&server, 1).reset_timeout(secs(1)).build().unwrap();
+    pool.acquire().await.unwrap().begin();
+    let begun = Instant::now();
+    in_time(&pool, Phase::Validate).await;
+    drop(pool.acquire().await.unwrap());
+    took(begun, secs(1));
+    assert_eq!(audit(&pool).counts.ended.reset, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_goodbye_that_hangs() {
+    let server = FakeServer::new();
+    server.always(Op::Close, Behaviour::Hang);
+    let pool = builder(&server, 1).close_timeout(secs(1)).build().unwrap();
+    pool.acquire().await.unwrap().invalidate();
+    let begun = Instant::now();
+    in_time(&pool, Phase::Connect).await;
+    drop(pool.acquire().await.unwrap());
+    took(begun, secs(1));
+    assert_eq!(audit(&pool).counts.abandoned, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_hook_that_hangs() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1)
+        .after_connect_async(|_| Box::pin(std::future::pending()))
+        .connect_timeout(secs(1))
+        .build()
+        .unwrap();
+    in_time(&pool, Phase::Connect).await;
+
+    let pool = builder(&server, 1)
+        .before_acquire_async(|_| Box::pin(std::future::pending()))
+        .ping_timeout(secs(2))
+        .build()
+        .unwrap();
+    in_time(&pool, Phase::Validate).await;
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_holder_who_never_returns() {
+    let (_, pool) = pool_of(1);
+    let guard = pool.acquire().await.unwrap();
+    in_time(&pool, Phase::Queue).await;
+    let begun = Instant::now();
+    let error = pool.acquire().await.unwrap_err();
+    took(begun, secs(30)); // the default
+    assert_eq!(error.kind(), AcquireErrorKind::TimedOut);
+    drop(guard);
+    assert_eq!(audit(&pool).counts.timed_out, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_everything_hangs_at_once() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 4).validation(Validation::Always).build().unwrap();
+    warm(&pool, 3).await;
+    for op in [Op::Connect, Op::Ping, Op::Reset, Op::Close] {
+        server.always(op, Behaviour::Hang);
+    }
+    let begun = Instant::now();
+    let tasks: Vec<_> = (1..=50_u64)
+        .map(|n| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                assert!(pool.acquire().within(ms(n * 100)).await.is_err());
+                took(begun, ms(n * 100));
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    for op in [Op::Connect, Op::Ping, Op::Reset, Op::Close] {
+        server.always(op, Behaviour::Ok);
+    }
+    sleep(secs(30)).await;
+    usable(&server, &pool).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_a_connection_that_comes_at_the_very_deadline_is_not_lost() {
+    let (server, pool) = pool_of(1);
+    server.always(Op::Connect, Behaviour::Slow(ms(100)));
+    let outcome = pool.acquire().within(ms(100)).await.map(drop);
+    settle().await;
+    let now = audit(&pool);
+    assert_eq!((now.idle, now.in_use, now.waiting), (1, 0, 0), "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r08_zero_tries_once() {
+    let (server, pool) = pool_of(1);
+    let begun = Instant::now();
+    let error = pool.acquire().within(Duration::ZERO).await.unwrap_err();
+    assert_eq!(error.kind(), AcquireErrorKind::TimedOut);
+    warm(&pool, 1).await;
+    let guard = pool.acquire().within(Duration::ZERO).await.unwrap();
+    assert!(pool.acquire().within(Duration::ZERO).await.is_err());
+    drop(guard);
+    took(begun, ms(0));
+    assert_eq!(server.calls(Op::Connect), 1);
+    assert_eq!(audit(&pool).counts.timed_out, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r08_zero_as_the_pools_setting_is_no_limitlessness() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(ms(10)));
+    let pool = builder(&server, 1).acquire_timeout(Duration::ZERO).build().unwrap();
+    let begun = Instant::now();
+    assert!(pool.acquire().await.is_err());
+    took(begun, ms(0));
+    sleep(ms(11)).await;
+    drop(pool.acquire().await.unwrap());
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r08_none_waits_without_limit() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).acquire_timeout(None).build().unwrap();
+    let guard = pool.acquire().await.unwrap();
+    tokio::spawn(async move {
+        sleep(secs(90 * 24 * 3600)).await;
+        drop(guard);
+    });
+    let begun = Instant::now();
+    drop(pool.acquire().await.unwrap());
+    took(begun, secs(90 * 24 * 3600));
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r08_no_duration_overflows() {
+    const HUGE: Duration = Duration::MAX;
+    let server = FakeServer::new();
+    server.limits(pool_core::Limits::none().idle(HUGE).lifetime(HUGE));
+    let pool = builder(&server, 1)
+        .acquire_timeout(HUGE)
+        .connect_timeout(HUGE)
+        .ping_timeout(HUGE)
+        .reset_timeout(HUGE)
+        .close_timeout(HUGE)
+        .idle_timeout(HUGE)
+        .max_lifetime(HUGE)
+        .keepalive(HUGE - secs(1))
+        .validation(Validation::IfIdleFor(HUGE))
+        .backoff_base(HUGE)
+        .backoff_cap(HUGE)
+        .leak_after(HUGE)
+        .build()
+        .unwrap();
+    let mut guard = pool.acquire().within(HUGE).await.unwrap();
+    guard.begin();
+    assert!(pool.acquire().within(ms(5)).await.is_err());
+    drop(guard);
+    drop(pool.acquire().await.unwrap());
+    sleep(secs(3600)).await;
+    pool.acquire().await.unwrap().invalidate();
+    server.next(Op::Connect, [Behaviour::Fail(pool_core::ErrorClass::Transient)]);
+    assert!(pool.acquire().within(ms(5)).await.is_err());
+    audit(&pool);
+    assert!(pool.close(HUGE).await.is_complete());
+}
