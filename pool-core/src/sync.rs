@@ -1,8 +1,16 @@
-//! The one place where std's locks are exchanged for loom's (`--cfg pool_loom`).
+//! The one place where locks come from, and where they can be exchanged for a model checker's.
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 
 /// Locks; a poisoned lock is taken over, since nothing of a user's ever runs under one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    #[cfg(test)]
+    SECTIONS.set(SECTIONS.get() + 1);
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many lock sections this thread has entered.
+    pub(crate) static SECTIONS: std::cell::Cell<u64> = const { std::cell::Cell::new(0) };
 }

@@ -39,6 +39,8 @@ mod controls;
 mod demand;
 mod diagnosis;
 mod guard;
+#[cfg(test)]
+mod machine_test;
 mod maintenance;
 mod outbox;
 mod record;

@@ -224,3 +224,35 @@ impl<M: Manager> fmt::Debug for Shared<M> {
 pub(crate) fn quietly(run: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(run));
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::sync::SECTIONS;
+    use crate::{ConnectContext, ManagedPool, Manager};
+
+    struct Nothing;
+
+    impl Manager for Nothing {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
+            Ok(())
+        }
+
+        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_uncontended_checkout_and_return_enter_two_lock_sections() {
+        let pool = ManagedPool::new(Nothing);
+        drop(pool.acquire().await.unwrap());
+        let before = SECTIONS.get();
+        for _ in 0..100 {
+            drop(pool.acquire().await.unwrap());
+        }
+        assert_eq!(SECTIONS.get() - before, 200);
+    }
+}

@@ -3,6 +3,7 @@
 //! Tests on a paused clock check exact times; live ones (threads, several runtimes) check order,
 //! counts and states under a hard deadline, so that a hang is a failure.
 
+mod allocations;
 mod cancel;
 mod cleanliness;
 mod close;

@@ -1,0 +1,282 @@
+//! Random lives of the state machine against a small model: nothing is lost, nobody overtakes.
+
+use std::collections::BTreeSet;
+use std::panic::Location;
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::recorder::Recorder;
+use super::state::State;
+use super::tuning::{Sizes, Tuning};
+use super::vocabulary::{
+    Caller, Fast, Fate, Phase, Settled, SlotKey, Taken, Time, Verdict, Wait, Who,
+};
+use super::waiters::{Place, WaiterKey};
+use crate::{Cause, ErrorClass, Limits, PoolConfig, Validation};
+
+const MILLI: u64 = 1_000_000;
+
+/// Which one, modulo how many there are.
+type At = usize;
+
+/// What the world does to a pool.
+#[derive(Clone, Debug)]
+enum Step {
+    Acquire { patience: u64 },
+    Poll(At),
+    TimeOut(At),
+    Cancel(At),
+    Release(At, Verdict),
+    Finish(At, Settled),
+    Connect(At, Option<Option<ErrorClass>>),
+    Lose(At),
+    Closed(At),
+    Pass { millis: u64 },
+    Resize(usize),
+    Suspend(bool),
+    InvalidateAll,
+    SuspectAll,
+    Inspect,
+    Unbind,
+    Bind,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let at = any::<At>;
+    let verdict = prop_oneof![
+        6 => Just(Verdict::Clean),
+        1 => Just(Verdict::Dirty(Cause::Transaction)),
+        1 => Just(Verdict::Broken(Cause::Disconnected)),
+        1 => Just(Verdict::Broken(Cause::Invalidated)),
+    ];
+    let settled = prop_oneof![
+        4 => Just(Settled::Proven { took: 1 }),
+        1 => Just(Settled::Kept),
+        1 => Just(Settled::Failed),
+    ];
+    let class = prop_oneof![
+        6 => Just(None),
+        1 => Just(Some(Some(ErrorClass::Transient))),
+        1 => Just(Some(Some(ErrorClass::Permanent))),
+        1 => Just(Some(None)),
+    ];
+    prop_oneof![
+        8 => (0..400_u64).prop_map(|patience| Step::Acquire { patience }),
+        6 => at().prop_map(Step::Poll),
+        1 => at().prop_map(Step::TimeOut),
+        2 => at().prop_map(Step::Cancel),
+        8 => (at(), verdict).prop_map(|(at, verdict)| Step::Release(at, verdict)),
+        6 => (at(), settled).prop_map(|(at, settled)| Step::Finish(at, settled)),
+        8 => (at(), class).prop_map(|(at, class)| Step::Connect(at, class)),
+        1 => at().prop_map(Step::Lose),
+        6 => at().prop_map(Step::Closed),
+        4 => (0..300_u64).prop_map(|millis| Step::Pass { millis }),
+        1 => (1..6_usize).prop_map(Step::Resize),
+        1 => any::<bool>().prop_map(Step::Suspend),
+        1 => Just(Step::InvalidateAll),
+        1 => Just(Step::SuspectAll),
+        1 => Just(Step::Inspect),
+        1 => Just(Step::Unbind),
+        2 => Just(Step::Bind),
+    ]
+}
+
+/// A connection: the key of its slot. Every one that exists has to be somewhere.
+type Token = SlotKey;
+
+/// The shell's side: everything that is not inside the machine.
+#[derive(Default)]
+struct World {
+    waiting: Vec<WaiterKey>,
+    held: Vec<(Token, bool, Option<u64>)>,
+    connecting: Vec<SlotKey>,
+    /// Being proven, cleaned or inspected.
+    working: Vec<Token>,
+    closing: Vec<Token>,
+    rejected: u64,
+}
+
+fn pick<T>(from: &mut Vec<T>, at: At) -> Option<T> {
+    (!from.is_empty()).then(|| from.swap_remove(at % from.len()))
+}
+
+impl World {
+    fn apply(&mut self, state: &mut State<Token>, step: Step) {
+        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
+        match step {
+            Step::Acquire { patience } => match state.acquire(caller) {
+                Fast::Got { connection, hit, .. } => self.held.push((connection, hit, None)),
+                Fast::MustWait => {
+                    let deadline = state.now.after(patience * MILLI);
+                    let wait = Wait { since: state.now, deadline, ticket: None };
+                    self.waiting.extend(state.enqueue(wait, caller, None).ok());
+                }
+                Fast::Refused(_) | Fast::Unbound => {}
+            },
+            Step::Poll(at) => {
+                if let Some(key) = pick(&mut self.waiting, at) {
+                    let taken = state.take(key, None);
+                    self.taken(key, taken, true);
+                }
+            }
+            Step::TimeOut(at) | Step::Cancel(at) => {
+                let cancelled = matches!(step, Step::Cancel(_));
+                if let Some(key) = pick(&mut self.waiting, at) {
+                    let taken = state.give_up(key, cancelled);
+                    self.taken(key, taken, false);
+                }
+            }
+            Step::Release(at, verdict) => {
+                if let Some((token, hit, waited)) = pick(&mut self.held, at) {
+                    self.rejected += 1;
+                    let verdict = match verdict {
+                        Verdict::Clean if self.rejected.is_multiple_of(7) => {
+                            Verdict::Rejected { hit, waited, fate: Fate::Refused }
+                        }
+                        verdict => verdict,
+                    };
+                    state.release(token, token, verdict);
+                }
+            }
+            Step::Finish(at, settled) => {
+                if let Some(token) = pick(&mut self.working, at) {
+                    let settled = match state.slot(token).phase {
+                        Phase::Resetting => Settled::Reset { took: 1 },
+                        _ => settled,
+                    };
+                    state.settle(token, token, settled);
+                }
+            }
+            Step::Connect(at, outcome) => {
+                if let Some(key) = pick(&mut self.connecting, at) {
+                    match outcome {
+                        None => state.connected(key, key, Limits::none()),
+                        Some(class) => state.connect_failed(key, class),
+                    }
+                }
+            }
+            Step::Lose(at) => {
+                if let Some(token) = pick(&mut self.working, at) {
+                    let _ = state.ended(token, false);
+                }
+            }
+            Step::Closed(at) => {
+                if let Some(token) = pick(&mut self.closing, at) {
+                    let _ = state.ended(token, false);
+                }
+            }
+            Step::Pass { millis } => {
+                state.now = state.now.after(millis * MILLI);
+                let _ = state.tick();
+            }
+            Step::Resize(max_size) => {
+                state.resize(Sizes { max_size, min_size: 1, min_idle: 0, max_idle: max_size });
+            }
+            Step::Suspend(on) => state.suspend(on),
+            Step::InvalidateAll => state.invalidate_all(),
+            Step::SuspectAll => state.suspect_all(),
+            Step::Inspect => self.working.extend(state.take_idle()),
+            Step::Unbind => state.unbind(),
+            Step::Bind if !state.bound => state.bind(),
+            Step::Bind => {}
+        }
+        let mut out = std::mem::take(&mut state.out);
+        let Some(errands) = out.take_errands() else { return };
+        self.connecting.extend(errands.connect.into_iter().map(|start| start.slot));
+        self.working.extend(errands.validate.into_iter().map(|(token, _)| token));
+        self.working.extend(errands.reset.into_iter().map(|(token, _)| token));
+        self.closing.extend(errands.close.into_iter().map(|(token, _)| token));
+    }
+
+    fn taken(&mut self, key: WaiterKey, taken: Taken<Token>, stays: bool) {
+        match taken {
+            Taken::Got { connection, hit, waited, .. } => {
+                self.held.push((connection, hit, Some(waited)));
+            }
+            Taken::Nothing { .. } if stays => self.waiting.push(key),
+            Taken::Nothing { .. } | Taken::Refused(_) => {}
+        }
+    }
+
+    /// Every slot's connection is in exactly one place.
+    fn audit(&self, state: &State<Token>) {
+        let handed = state.waiters().iter().filter_map(|waiter| match waiter.place {
+            Place::Handed { connection, .. } => Some(connection),
+            _ => None,
+        });
+        let tokens: Vec<Token> = (state.idle.iter().map(|(_, token)| *token))
+            .chain(handed)
+            .chain(self.held.iter().map(|(token, ..)| *token))
+            .chain(self.working.iter().chain(&self.closing).chain(&self.connecting).copied())
+            .collect();
+        let distinct: BTreeSet<_> = tokens.iter().collect();
+        assert_eq!(distinct.len(), tokens.len(), "R13: one connection in two places: {tokens:?}");
+        assert_eq!(tokens.len(), state.open(), "R13: every slot's connection is somewhere");
+        assert_eq!(self.waiting.len(), state.waiters().len(), "R24: nobody waits unknown");
+    }
+}
+
+/// Tickets of those who have a connection in hand.
+fn handed(state: &State<Token>) -> BTreeSet<u64> {
+    let in_hand = |place: &Place<Token>| matches!(place, Place::Handed { .. });
+    state.waiters().iter().filter(|w| in_hand(&w.place)).map(|w| w.ticket).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn r01_r02_r13_r24_hold_after_every_step(
+        max_size in 1..5_u32,
+        always in any::<bool>(),
+        seed in any::<u64>(),
+        steps in prop::collection::vec(step(), 1..200),
+    ) {
+        let config = PoolConfig::new()
+            .max_size(max_size)
+            .min_size(1)
+            .max_waiting(9)
+            .max_lifetime(Duration::from_secs(3))
+            .idle_timeout(Duration::from_millis(500))
+            .leak_after(Duration::from_millis(100))
+            .validation(if always { Validation::Always } else { Validation::Never });
+        let recorder = Recorder::new(0);
+        let mut state = State::new(Tuning::new(&config, false, false), seed, recorder);
+        let mut world = World::default();
+        state.now = Time(1);
+        world.apply(&mut state, Step::Bind);
+        for step in steps {
+            let (open, had) = (state.open(), handed(&state));
+            world.apply(&mut state, step.clone());
+            state.check().map_err(TestCaseError::fail)?;
+            world.audit(&state);
+            let most = state.tuning.sizes.max_size.max(open);
+            prop_assert!(state.open() <= most, "R1: {} open after {step:?}", state.open());
+            let served: Vec<u64> = handed(&state).difference(&had).copied().collect();
+            let queued = |w: &&super::waiters::Waiter<Token>| matches!(w.place, Place::Queued);
+            let first = state.waiters().iter().filter(queued).map(|w| w.ticket).min();
+            if let Some(first) = first {
+                prop_assert!(
+                    served.iter().all(|ticket| *ticket < first),
+                    "R2: {served:?} were served before {first}"
+                );
+            }
+        }
+        // R13: once everything has come to an end, a closed pool is empty.
+        state.shut();
+        world.apply(&mut state, Step::Bind);
+        for _ in 0..1000 {
+            for step in [
+                Step::Poll(0),
+                Step::Release(0, Verdict::Clean),
+                Step::Finish(0, Settled::Kept),
+                Step::Connect(0, None),
+                Step::Closed(0),
+            ] {
+                world.apply(&mut state, step);
+            }
+        }
+        prop_assert_eq!((state.open(), state.waiters().len()), (0, 0));
+    }
+}
