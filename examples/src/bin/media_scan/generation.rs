@@ -75,6 +75,16 @@ pub(crate) fn spare(tx: &Transaction<'_>, path: &Path, generation: i64) -> rusql
     tx.execute(&sql, params![a, b, c, d, generation, PathText::of(path).text])
 }
 
+/// How many files the last scan of the root found; zero if none was ever complete.
+pub(crate) async fn expected(pool: &SqlitePool, root: &Root) -> Result<u64, SqliteError> {
+    let mut reader = pool.read().operation("last scan").await?;
+    let name = PathText::of(root.path()).text;
+    let sql = "SELECT count(*) > 0 FROM scans WHERE root = ?1 AND finished IS NOT NULL";
+    let scanned = reader.call(move |c| c.query_row(sql, [name], |row| row.get(0))).await?;
+    drop(reader); // a pool of one has no second
+    if scanned { rows(pool, root).await } else { Ok(0) }
+}
+
 /// How many rows are below the root.
 pub(crate) async fn rows(pool: &SqlitePool, root: &Root) -> Result<u64, SqliteError> {
     let mut reader = pool.read().operation("count rows").await?;

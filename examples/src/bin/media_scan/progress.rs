@@ -1,8 +1,9 @@
 //! Progress on a terminal; elsewhere nothing is shown.
 
+use std::fmt::Write;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 
 /// A bar on stderr.
 #[derive(Debug)]
@@ -12,12 +13,15 @@ impl Progress {
     /// `expected` files: those of the last scan. The first scan shows no more than that it works.
     pub(crate) fn new(expected: u64) -> Self {
         let (bar, template) = if expected > 0 {
-            (ProgressBar::new(expected), "{bar:30} {pos}/{len} files, {per_sec}, {elapsed}")
+            (ProgressBar::new(expected), "{bar:30} {pos}/{len} files, {rate}, {elapsed}")
         } else {
-            (ProgressBar::new_spinner(), "{spinner} {pos} files, {per_sec}, {elapsed}")
+            (ProgressBar::new_spinner(), "{spinner} {pos} files, {rate}, {elapsed}")
         };
         let style = ProgressStyle::with_template(template);
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
+        bar.set_style(style.with_key("rate", |state: &ProgressState, out: &mut dyn Write| {
+            let _ = write!(out, "{:.0}/s", state.per_sec());
+        }));
         if !bar.is_hidden() {
             bar.enable_steady_tick(Duration::from_millis(200));
         }

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
-use comfy_table::{CellAlignment, Table};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use pool_sqlite::SqliteSnapshot;
 use serde::Serialize;
 
@@ -96,7 +96,7 @@ impl Report {
     /// The same for people.
     pub(crate) fn to_table(&self) -> String {
         let mut table = Table::new();
-        table.load_style(UTF8_HORIZONTAL_ONLY);
+        table.load_style(UTF8_BORDERS_ONLY);
         let mut row = |name: &str, value: String| {
             table.add_row([name.to_owned(), value]);
         };
@@ -113,9 +113,6 @@ impl Report {
             format!("{count} ({failed} failed), half in {p50_ms:.2} ms, 99 % in {p99_ms:.2} ms"),
         );
         row("Database", self.database.escape_debug().to_string());
-        if let Some(column) = table.column_mut(1) {
-            column.set_cell_alignment(CellAlignment::Left);
-        }
         table.to_string()
     }
 
@@ -127,5 +124,36 @@ impl Report {
         } else {
             format!("{} ({})", self.skipped, sorts.join(", "))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::page::Visits;
+
+    async fn of(tally: &Tally) -> Report {
+        let pool = pool_sqlite::SqliteBuilder::in_memory().build().await.unwrap();
+        let (took, queries) = (Duration::from_secs(2), Visits::default().summary());
+        Report::new(tally, 6, took, queries, pool.snapshot(), false, Path::new("/a\n.db"))
+    }
+
+    #[tokio::test]
+    async fn the_figures_fit_together() {
+        let tally = Tally::default();
+        tally.files.add(6);
+        let report = of(&tally).await;
+        assert_eq!((report.files_per_second, report.skipped_in_words()), (3.0, "0".into()));
+        tally.symlinks.add(2);
+        tally.own.add(1);
+        assert_eq!(of(&tally).await.skipped_in_words(), "3 (2 symlinks, 1 own)");
+    }
+
+    #[tokio::test]
+    async fn json_is_one_line_and_a_table_row_too() {
+        let report = of(&Tally::default()).await;
+        let json = report.to_json().unwrap();
+        assert!(json.starts_with('{') && json.ends_with('}') && !json.contains('\n'), "{json}");
+        assert!(report.to_table().contains("/a\\n.db"));
     }
 }

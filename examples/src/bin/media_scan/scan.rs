@@ -73,7 +73,7 @@ impl Scan<'_> {
         let at = In(self.database);
         let begun = Instant::now();
         let generation = generation::begin(pool, self.database, &self.root).await?;
-        let expected = generation::rows(pool, &self.root).await.map_err(|e| at.fault(e))?;
+        let expected = generation::expected(pool, &self.root).await.map_err(|e| at.fault(e))?;
         let progress = Progress::new(expected);
 
         let left = Stop::new();
