@@ -1,7 +1,8 @@
 //! The comparison: each file stored by a statement of its own, in a transaction of its own.
 //!
 //! The statements are prepared once. Each runs on the connection's thread, as a commit writes to the
-//! disk: the hop there and back is a part of what batches save.
+//! disk. So what a batch is compared with is the commit *and* the hop of each file; on a busy machine
+//! the hop is the larger part.
 
 use pool_sqlite::rusqlite::{self, Connection, params};
 use tokio::time::Instant;
