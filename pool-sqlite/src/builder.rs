@@ -1,8 +1,8 @@
 //! [`SqliteBuilder`]: the settings of a pool.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use pool_core::{ManagedPool, Metrics, PoolConfig, Validation};
@@ -40,10 +40,14 @@ impl std::fmt::Debug for MetricsSeat {
 }
 
 impl SqliteBuilder {
-    /// For a database file; it is made if it does not exist, its folder is not.
+    /// For a database file; it is made if it does not exist, its folder is not. `:memory:` is
+    /// [`in_memory`](Self::in_memory).
     pub fn file(path: impl AsRef<Path>) -> Self {
         let path = path.as_ref().to_owned();
-        Self::new(Database::File { path, read_only: false })
+        if path.as_os_str() == ":memory:" {
+            return Self::in_memory();
+        }
+        Self::new(Database::File { path, read_only: false, create: true })
     }
 
     /// For a database in memory, used through one connection. It lives as long as the pool.
@@ -125,6 +129,12 @@ impl SqliteBuilder {
         }
     }
 
+    pub(crate) fn set_create(&mut self, yes: bool) {
+        if let Database::File { create, .. } = &mut self.options.database {
+            *create = yes;
+        }
+    }
+
     /// Runs on every connection when it was opened, on its own thread: for functions, collations,
     /// pragmas of your own.
     pub fn set_up<F>(mut self, set_up: F) -> Self
@@ -157,15 +167,18 @@ impl SqliteBuilder {
         self.check()?;
         let several = self.config.max_size > 1 && self.shares();
         let (name, max_size) = (self.config.name.clone(), self.config.max_size);
-        let connections = if several { max_size } else { 1 };
+        let read_only = self.options.is_read_only();
+        let connections = if several || read_only { max_size } else { 1 };
         let common = Arc::new(Common {
             database: self.options.database.name(),
-            cache_kib: (self.options.cache_budget / connections).max(LEAST_CACHE_KIB),
+            cache_kib: (self.options.cache_budget / connections)
+                .clamp(LEAST_CACHE_KIB, i32::MAX as u32),
             observers: self.observers,
             _anchor: match &self.options.database {
                 Database::Memory { name } => Some(open_memory(name, Role::Writer)?.into()),
                 Database::File { .. } => None,
             },
+            wal: OnceLock::new(),
             options: self.options,
         });
         let pool = |config: PoolConfig, role| {
@@ -187,11 +200,12 @@ impl SqliteBuilder {
         let config = config.idle_timeout(None).name(format!("{name}-write"));
         let writer = pool(config, Role::Writer)?;
         writer.ready().await?;
+        let min_size = self.config.min_size.saturating_sub(1); // the writer is one of them
         let readers = match several {
-            true => Some(pool(
-                self.config.max_size(max_size - 1).name(format!("{name}-read")),
-                Role::Reader,
-            )?),
+            true => {
+                let config = self.config.max_size(max_size - 1).min_size(min_size);
+                Some(pool(config.name(format!("{name}-read")), Role::Reader)?)
+            }
             false => None,
         };
         Ok(SqlitePool { writer, readers })

@@ -15,20 +15,21 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use pool_core::{Activity, Cause, Condition};
 use pool_sql::{ErrorCode, Observers, Outcome, Statement};
-use rusqlite::{Connection, Transaction, TransactionBehavior, TransactionState};
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, TransactionState};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::open::{Opened, Role};
-use crate::options::SqliteOptions;
+use crate::options::{Database, SqliteOptions};
 use crate::worker::{Interrupt, Panicked, Running, Worker, said};
 
 /// How long a statement that runs in place waits before it looks at a lock again; doubles.
@@ -50,14 +51,17 @@ const LONGEST_LOOK: Duration = Duration::from_millis(20);
 /// No transaction and no running statement, and nothing of session state that goes through SQL:
 /// attached databases, temporary tables and changed pragmas make the pool open the connection anew,
 /// and so does a closure that panicked. What a closure registers through rusqlite's API (functions,
-/// collations, limits) stays, until the connection ends.
+/// collations, limits, hooks) stays, until the connection ends; an authorizer, commit hook, progress
+/// or busy handler of one's own takes the place of the pool's, which watch over the above. The last
+/// inserted row's id stays readable.
 pub struct SqliteConnection {
     home: Home,
     worker: Worker,
     pub(crate) role: Role,
     pub(crate) shared: Arc<Common>,
     activity: Activity,
-    panicked: bool,
+    /// Somebody ran something since the pool last looked.
+    used: bool,
     /// What has to run before the next use, since the last was cut short.
     pub(crate) undo: Option<&'static str>,
     changes_at_checkpoint: u64,
@@ -78,6 +82,8 @@ pub(crate) struct Common {
     pub(crate) cache_kib: u32,
     /// Keeps a database in memory alive, whatever happens to the connections.
     pub(crate) _anchor: Option<Mutex<Connection>>,
+    /// Where the write-ahead log is, once it was looked for.
+    pub(crate) wal: OnceLock<PathBuf>,
 }
 
 impl SqliteConnection {
@@ -93,7 +99,10 @@ impl SqliteConnection {
         })?;
         let common = shared.clone();
         let open = move || Opened::open(&common.options, role, common.cache_kib);
-        let opened = worker.run(open).await.map_err(|_| gone())?;
+        let opened = match worker.run(open).await.map_err(|_| gone())? {
+            Ok(opened) => opened,
+            Err(Panicked(text)) => Err(panicked(&text)),
+        };
         let opened = opened.map_err(|error| error.of(&shared.database))?;
         Ok(Self {
             home: Home::Here(opened),
@@ -101,7 +110,7 @@ impl SqliteConnection {
             role,
             shared,
             activity,
-            panicked: false,
+            used: false,
             undo: None,
             changes_at_checkpoint: 0,
             optimized_at: Instant::now(),
@@ -114,8 +123,9 @@ impl SqliteConnection {
     /// What the closure returns, with the database's name; or that it panicked.
     ///
     /// # Cancel safety
-    /// Dropping the future interrupts the statement that runs; a transaction that is open then is
-    /// rolled back before the connection is used again.
+    /// Dropping the future interrupts the statement that runs, and nothing is committed any more; a
+    /// transaction that is open then is rolled back before the connection is used again. A closure
+    /// that does other things goes on until it comes to the next statement.
     pub async fn call<T, F>(&mut self, run: F) -> Result<T, SqliteError>
     where
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -147,7 +157,9 @@ impl SqliteConnection {
         let begun = Instant::now();
         let mut pause = FIRST_LOOK;
         loop {
-            let (ran, unchanged) = self.run_in_place(&mut run);
+            let before = self.standing();
+            let ran = self.in_place(Duration::ZERO, &mut run);
+            let unchanged = before == self.standing();
             let may_wait = begun.elapsed() + pause <= self.shared.options.busy_timeout;
             match ran {
                 Err(error) if error.is_busy() && unchanged && may_wait => {}
@@ -155,26 +167,6 @@ impl SqliteConnection {
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
-        }
-    }
-
-    /// Runs a closure here and now; says whether it left the database as it was.
-    fn run_in_place<T>(
-        &mut self,
-        run: &mut impl FnMut(&mut Connection) -> rusqlite::Result<T>,
-    ) -> (Result<T, SqliteError>, bool) {
-        let _busy = self.activity.busy();
-        let opened = match self.here() {
-            Ok(opened) => opened,
-            Err(error) => return (Err(error), false),
-        };
-        opened.wait_for_locks(Duration::ZERO);
-        let before = standing(&opened.connection);
-        let ran = catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection)));
-        let unchanged = before == standing(&opened.connection);
-        match ran {
-            Ok(ran) => (ran.map_err(SqliteError::from), unchanged),
-            Err(payload) => (Err(self.panicked_with(&said(&*payload))), false),
         }
     }
 
@@ -187,18 +179,39 @@ impl SqliteConnection {
     where
         F: FnOnce(&mut Connection) -> rusqlite::Result<T>,
     {
-        let database = self.shared.database.clone();
-        let patience = self.shared.options.busy_timeout;
-        if !self.is_home() || self.undo.is_some() {
+        let watch = self.watch();
+        if !self.is_home() {
             let text = "the last statement was given up and has not ended yet";
-            return Err(SqliteError::text(SqliteErrorKind::Busy, text).of(&database));
+            return watch.done(Err(SqliteError::text(SqliteErrorKind::Busy, text)));
         }
+        let patience = self.shared.options.busy_timeout;
+        let undo = self.undo.take();
+        let ran = self.in_place(patience, |connection| {
+            if let Some(undo) = undo.filter(|_| !connection.is_autocommit()) {
+                connection.execute_batch(undo).or_else(|_| connection.execute_batch("ROLLBACK"))?;
+            }
+            run(connection)
+        });
+        watch.done(ran)
+    }
+
+    /// Runs something on this thread.
+    fn in_place<T>(
+        &mut self,
+        patience: Duration,
+        run: impl FnOnce(&mut Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, SqliteError> {
+        self.used = true;
         let _busy = self.activity.busy();
         let opened = self.here()?;
+        opened.given_up.store(false, Ordering::Release);
         opened.wait_for_locks(patience);
         match catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection))) {
-            Ok(ran) => ran.map_err(|error| SqliteError::from(error).of(&database)),
-            Err(payload) => Err(self.panicked_with(&said(&*payload)).of(&database)),
+            Ok(ran) => Ok(ran?),
+            Err(payload) => {
+                opened.panicked = true;
+                Err(panicked(&said(&*payload)))
+            }
         }
     }
 
@@ -242,7 +255,7 @@ impl SqliteConnection {
             };
             let may_wait = begun.elapsed() <= self.shared.options.busy_timeout;
             match done {
-                Err(error) if error.is_busy() && may_wait => run = again,
+                Err(error) if error.is_worth_a_new_transaction() && may_wait => run = again,
                 done => return watch.done(done),
             }
             sleep(pause).await;
@@ -270,6 +283,7 @@ impl SqliteConnection {
         let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) else {
             return Err(gone());
         };
+        self.used = true;
         let _busy = self.activity.busy();
         let Running { home, outcome, interrupt } = self.worker.run_with(opened, move |opened| {
             opened.wait_for_locks(patience);
@@ -282,24 +296,21 @@ impl SqliteConnection {
         self.settle_home();
         match outcome {
             Ok(Ok(value)) => Ok(value),
-            Ok(Err(Panicked(text))) => Err(self.panicked_with(&text)),
+            Ok(Err(Panicked(text))) => Err(panicked(&text)),
             Err(_) => Err(gone()),
         }
     }
 
     /// Waits until the connection is back from work that was given up, and clears what that left.
     pub(crate) async fn come_home(&mut self) -> Result<(), SqliteError> {
-        let mut given_up = false;
         while let Home::Away { home, interrupt } = &mut self.home {
             // Again and again: an interrupt before a statement begins does not reach it.
-            given_up = true;
             interrupt.fire();
             if let Ok(back) = timeout(Duration::from_millis(2), home).await {
                 self.home = back.map_or(Home::Lost, Home::Here);
+                self.undo = Some(ALL); // noted until it is done, should this be dropped too
             }
         }
-        // Noted until it is done, should this future be dropped too.
-        self.undo = self.undo.or_else(|| given_up.then_some("ROLLBACK"));
         let Some(undo) = self.undo else { return self.here().map(drop) };
         if !self.here()?.connection.is_autocommit() {
             let roll_back = move |opened: &mut Opened| {
@@ -312,18 +323,22 @@ impl SqliteConnection {
         Ok(())
     }
 
-    fn settle_home(&mut self) {
-        if let Home::Away { home, .. } = &mut self.home {
-            match home.try_recv() {
-                Ok(opened) => self.home = Home::Here(opened),
-                Err(TryRecvError::Closed) => self.home = Home::Lost,
-                Err(TryRecvError::Empty) => {}
-            }
+    /// Takes the connection home if its job has ended. True if it was there for it to take.
+    fn settle_home(&mut self) -> bool {
+        let Home::Away { home, .. } = &mut self.home else { return false };
+        match home.try_recv() {
+            Ok(opened) => self.home = Home::Here(opened),
+            Err(TryRecvError::Closed) => self.home = Home::Lost,
+            Err(TryRecvError::Empty) => return false,
         }
+        true
     }
 
+    /// Whether it is at home, perhaps from work that was given up.
     fn is_home(&mut self) -> bool {
-        self.settle_home();
+        if self.settle_home() {
+            self.undo = Some(ALL);
+        }
         matches!(self.home, Home::Here(_))
     }
 
@@ -334,9 +349,13 @@ impl SqliteConnection {
         }
     }
 
-    fn panicked_with(&mut self, text: &str) -> SqliteError {
-        self.panicked = true;
-        SqliteError::text(SqliteErrorKind::Panicked, format!("the closure panicked: {text}"))
+    /// What a closure that failed must not have changed if it is to be run again.
+    fn standing(&self) -> Option<(u64, u64, bool, bool)> {
+        let Home::Here(opened) = &self.home else { return None };
+        let connection = &opened.connection;
+        let touched = opened.touched.load(Ordering::Relaxed);
+        let commits = opened.commits.load(Ordering::Relaxed);
+        Some((connection.total_changes(), commits, touched, connection.is_autocommit()))
     }
 
     /// Tells the observers that a statement begins.
@@ -355,15 +374,20 @@ impl SqliteConnection {
 
     /// What is left behind, without touching the file.
     pub(crate) fn condition(&mut self) -> Condition {
-        self.settle_home();
+        // Upkeep is for those who come back, not for those who are about to go out.
+        let upkeep = std::mem::take(&mut self.used) && self.upkeep_is_due();
+        if !self.is_home() && matches!(self.home, Home::Away { .. }) {
+            return Condition::Dirty(Cause::Running);
+        }
         let opened = match &self.home {
             Home::Here(opened) => opened,
-            Home::Away { .. } => return Condition::Dirty(Cause::Running),
-            Home::Lost => return Condition::Broken(Cause::Other("its thread has ended")),
+            Home::Away { .. } | Home::Lost => {
+                return Condition::Broken(Cause::Other("its thread has ended"));
+            }
         };
         let connection = &opened.connection;
         let idle = connection.transaction_state(Some("main"));
-        if self.panicked {
+        if opened.panicked {
             Condition::Dirty(Cause::Panicked)
         } else if self.undo.is_some() || !connection.is_autocommit() {
             Condition::Dirty(Cause::Transaction)
@@ -371,7 +395,7 @@ impl SqliteConnection {
             Condition::Dirty(Cause::Running)
         } else if opened.touched.load(Ordering::Relaxed) {
             Condition::Dirty(Cause::SessionState)
-        } else if self.upkeep_is_due() {
+        } else if upkeep {
             Condition::Dirty(Cause::Upkeep)
         } else {
             Condition::Clean
@@ -385,18 +409,21 @@ impl SqliteConnection {
             return false;
         }
         // Looking at the file costs a microsecond: only after a good many changes.
-        let changed = opened.connection.total_changes() - self.changes_at_checkpoint;
+        let changed = opened.connection.total_changes().saturating_sub(self.changes_at_checkpoint);
         (changed >= 500 && shared.wal_size() >= shared.options.checkpoint_at)
-            || self.optimized_at.elapsed() >= shared.options.optimize_every
+            || self.optimize_is_due()
+    }
+
+    fn optimize_is_due(&self) -> bool {
+        let every = self.shared.options.optimize_every;
+        !every.is_zero() && self.optimized_at.elapsed() >= every
     }
 
     /// Clears what is left behind. True if the connection was opened anew.
     pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
         self.come_home().await?;
         let (shared, role) = (self.shared.clone(), self.role);
-        let optimize = self.optimized_at.elapsed() >= shared.options.optimize_every;
-        let upkeep = self.upkeep_is_due();
-        let anew = std::mem::take(&mut self.panicked);
+        let (optimize, upkeep) = (self.optimize_is_due(), self.upkeep_is_due());
         let reopened = self
             .run(move |opened| {
                 if !opened.connection.is_autocommit() {
@@ -405,9 +432,16 @@ impl SqliteConnection {
                 if upkeep {
                     shared.keep_up(opened, optimize);
                 }
-                if !anew && !opened.touched.swap(false, Ordering::Relaxed) {
+                let connection = &opened.connection;
+                // A statement that somebody forgot to finish goes with its connection only.
+                let idle = connection.transaction_state(Some("main"));
+                let idle = matches!(idle, Ok(TransactionState::None));
+                if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
                     return Ok::<_, SqliteError>(false);
                 }
+                // An exclusive lock left behind would keep the new one out.
+                let _ = connection
+                    .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
                 *opened = Opened::open(&shared.options, role, shared.cache_kib)?;
                 Ok(true)
             })
@@ -435,7 +469,7 @@ impl SqliteConnection {
                 if optimize {
                     let _ = opened.connection.execute_batch(OPTIMIZE);
                 }
-                drop(opened);
+                opened.end();
             };
             let _ = self.worker.run(goodbye).await;
         }
@@ -443,7 +477,7 @@ impl SqliteConnection {
 }
 
 /// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
-const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize;";
+const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
 
 impl Common {
     /// Work that nobody waits for, done while the connection is on its way back.
@@ -458,10 +492,24 @@ impl Common {
 
     /// How large the write-ahead log is, in bytes.
     pub(crate) fn wal_size(&self) -> u64 {
-        let crate::options::Database::File { path, .. } = &self.options.database else { return 0 };
-        let mut wal = path.clone().into_os_string();
-        wal.push("-wal");
+        let Database::File { path, .. } = &self.options.database else { return 0 };
+        let wal = self.wal.get_or_init(|| {
+            // SQLite follows links, and does not care for a later change of folder.
+            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            let mut wal = path.into_os_string();
+            wal.push("-wal");
+            wal.into()
+        });
         std::fs::metadata(wal).map_or(0, |file| file.len())
+    }
+
+    /// Folds the log into the database and removes it, once all connections are closed.
+    pub(crate) fn fold(&self) {
+        let Database::File { path, read_only: false, .. } = &self.options.database else { return };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if let Ok(last) = Connection::open_with_flags(path, flags) {
+            let _ = last.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        }
     }
 }
 
@@ -521,9 +569,10 @@ impl Drop for GivenUp {
 
 impl Drop for SqliteConnection {
     fn drop(&mut self) {
+        self.settle_home();
         // Closing may write to the file: not on whichever thread this happens to be.
         if let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) {
-            drop(self.worker.run(move || drop(opened)));
+            drop(self.worker.run(move || opened.end()));
         }
     }
 }
@@ -537,9 +586,14 @@ impl fmt::Debug for SqliteConnection {
     }
 }
 
-/// What a closure that failed must not have changed if it is to be run again.
-fn standing(connection: &Connection) -> (u64, bool) {
-    (connection.total_changes(), connection.is_autocommit())
+/// Undoes everything.
+const ALL: &str = "ROLLBACK";
+
+fn panicked(text: &str) -> SqliteError {
+    SqliteError::text(
+        SqliteErrorKind::Panicked,
+        format!("the code that was to run panicked: {text}"),
+    )
 }
 
 fn gone() -> SqliteError {

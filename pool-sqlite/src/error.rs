@@ -36,6 +36,8 @@ pub(crate) enum Source {
 pub enum SqliteErrorKind {
     /// Another process or connection holds the lock.
     Busy,
+    /// It conflicts with what the same connection does, or with a newer state of the database.
+    Conflict,
     /// The database or its folder cannot be written.
     ReadOnly,
     /// The disk, or the database's own limit, is full.
@@ -104,6 +106,12 @@ impl SqliteError {
         self.0.kind == SqliteErrorKind::Busy
     }
 
+    /// Whether the whole transaction may succeed if it is run again: a stale snapshot is a new one
+    /// then.
+    pub(crate) fn is_worth_a_new_transaction(&self) -> bool {
+        self.is_busy() || self.code() == Some(ffi::SQLITE_BUSY_SNAPSHOT)
+    }
+
     pub(crate) fn class(&self) -> ErrorClass {
         match self.0.kind {
             SqliteErrorKind::ReadOnly
@@ -111,6 +119,7 @@ impl SqliteError {
             | SqliteErrorKind::NotADatabase
             | SqliteErrorKind::CannotOpen
             | SqliteErrorKind::Config
+            | SqliteErrorKind::Panicked
             | SqliteErrorKind::Full
             | SqliteErrorKind::Sql => ErrorClass::Permanent,
             _ => ErrorClass::Transient,
@@ -135,6 +144,10 @@ impl SqliteError {
             SqliteErrorKind::Busy => {
                 "it is locked by another process or connection; wait until that is done, or \
                  raise busy_timeout"
+            }
+            SqliteErrorKind::Conflict => {
+                "another statement of this connection, or a newer state of the database, is in \
+                 the way; finish that statement, or begin the transaction again"
             }
             SqliteErrorKind::ReadOnly => {
                 "it cannot be written; check the permissions of the file and of its folder"
@@ -168,6 +181,8 @@ impl fmt::Display for SqliteError {
 impl fmt::Display for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            // Its own text would quote the SQL, and with it perhaps values.
+            Self::Sqlite(rusqlite::Error::SqlInputError { msg, .. }) => f.write_str(msg),
             Self::Sqlite(error) => write!(f, "{error}"),
             Self::Plan(error) => write!(f, "{error}"),
             Self::Acquire(error) => write!(f, "{error}"),
@@ -201,8 +216,11 @@ impl StdError for SqliteError {
 impl From<rusqlite::Error> for SqliteError {
     fn from(error: rusqlite::Error) -> Self {
         use ffi::ErrorCode as Code;
+        let extended = error.sqlite_error().map(|error| error.extended_code);
         let kind = match error.sqlite_error_code() {
-            Some(Code::DatabaseBusy | Code::DatabaseLocked) => SqliteErrorKind::Busy,
+            Some(Code::DatabaseLocked) => SqliteErrorKind::Conflict,
+            _ if extended == Some(ffi::SQLITE_BUSY_SNAPSHOT) => SqliteErrorKind::Conflict,
+            Some(Code::DatabaseBusy) => SqliteErrorKind::Busy,
             Some(Code::ReadOnly) => SqliteErrorKind::ReadOnly,
             Some(Code::DiskFull) => SqliteErrorKind::Full,
             Some(Code::DatabaseCorrupt) => SqliteErrorKind::Corrupt,

@@ -1,4 +1,4 @@
-//! A SQLite pool: one writer, many readers, no `SQLITE_BUSY`, safe to cancel.
+//! A SQLite pool: one writer, many readers, no fighting over locks, safe to cancel.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")]
@@ -33,11 +33,12 @@
 //! * **Cancellation.** Dropping a future interrupts its statement, and only its own; see
 //!   [`SqliteConnection`].
 //! * **Upkeep.** Checkpoints and `PRAGMA optimize` run in the background when the writer comes
-//!   back; closing leaves no `-wal` file behind.
+//!   back; [`SqlitePool::close`] leaves no `-wal` file behind.
 //! * **Batches**: see [`pool_sql::Batch`], which [`SqliteConnection`] implements.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod backup;
 mod batch;
 mod builder;
 mod connection;

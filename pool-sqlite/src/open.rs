@@ -1,14 +1,20 @@
 //! Opening a SQLite connection: flags, pragmas, and the watch over session state.
 
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::{Connection, InterruptHandle, OpenFlags, TransactionBehavior};
+use tokio::time::Instant;
 
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::options::{Database, JournalMode, SqliteOptions};
+
+/// SQLite counts in 32 bits.
+const LONGEST_WAIT: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +31,14 @@ pub(crate) struct Opened {
     pub(crate) interrupt: Arc<InterruptHandle>,
     /// Session state was changed since it was opened.
     pub(crate) touched: Arc<AtomicBool>,
-    /// The busy timeout as it is set now.
-    pub(crate) busy_timeout: Duration,
+    /// The job that has it was given up: what runs is to end, and nothing is to be committed.
+    pub(crate) given_up: Arc<AtomicBool>,
+    /// How often something was committed.
+    pub(crate) commits: Arc<AtomicU64>,
+    /// Code that used it panicked.
+    pub(crate) panicked: bool,
+    /// How long it waits for locks now.
+    patience: Option<Duration>,
 }
 
 impl Opened {
@@ -38,7 +50,11 @@ impl Opened {
     ) -> Result<Self, SqliteError> {
         let mut connection = match &options.database {
             Database::Memory { name } => open_memory(name, role)?,
-            Database::File { path, .. } => Connection::open_with_flags(path, flags(role))?,
+            Database::File { path, create, .. } => {
+                let mut flags = flags(role);
+                flags.set(OpenFlags::SQLITE_OPEN_CREATE, role == Role::Writer && *create);
+                Connection::open_with_flags(plain(path), flags)?
+            }
         };
         set_up(&mut connection, options, role, cache_kib)?;
         if let Some(set_up) = &options.set_up {
@@ -47,32 +63,93 @@ impl Opened {
         let touched = Arc::new(AtomicBool::new(false));
         let watch = touched.clone();
         let authorizer = move |cx: AuthContext<'_>| {
-            if changes_session(&cx.action) {
+            if changes_session(&cx) {
                 watch.store(true, Ordering::Relaxed);
             }
             Authorization::Allow
         };
         let _ = connection.authorizer(Some(authorizer));
+        // An interrupt reaches the statement that runs, and no later one; these reach the rest.
+        let (given_up, commits) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let stop = given_up.clone();
+        let _ = connection.progress_handler(1000, Some(move || stop.load(Ordering::Acquire)));
+        let (stop, count) = (given_up.clone(), commits.clone());
+        let _ = connection.commit_hook(Some(move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            stop.load(Ordering::Acquire)
+        }));
         Ok(Self {
             interrupt: Arc::new(connection.get_interrupt_handle()),
             connection,
             touched,
-            busy_timeout: options.busy_timeout,
+            given_up,
+            commits,
+            panicked: false,
+            patience: None,
         })
     }
 
-    /// Sets the busy timeout unless it is so already.
-    pub(crate) fn wait_for_locks(&mut self, timeout: Duration) {
-        if self.busy_timeout != timeout && self.connection.busy_timeout(timeout).is_ok() {
-            self.busy_timeout = timeout;
-        }
+    /// Closes, also after an interrupt that came late: it would else stop the last checkpoint.
+    pub(crate) fn end(self) {
+        self.given_up.store(false, Ordering::Release);
+        let _ = self.connection.execute_batch("SELECT 1");
     }
+
+    /// Sets how long statements wait for locks from here on, on this thread.
+    pub(crate) fn wait_for_locks(&mut self, patience: Duration) {
+        if self.patience != Some(patience) {
+            let set = match patience.is_zero() {
+                true => self.connection.busy_timeout(patience),
+                false => self.connection.busy_handler(Some(wait_a_little)),
+            };
+            self.patience = set.ok().map(|()| patience);
+        }
+        let patience = Patience { given_up: self.given_up.clone(), lasts: patience, since: None };
+        PATIENCE.set(Some(patience));
+    }
+}
+
+/// How long the statements of this thread wait for a lock.
+struct Patience {
+    given_up: Arc<AtomicBool>,
+    lasts: Duration,
+    since: Option<Instant>,
+}
+
+thread_local! {
+    static PATIENCE: RefCell<Option<Patience>> = const { RefCell::new(None) };
+}
+
+/// SQLite's busy handler, on the connection's own thread: unlike the built-in one it ends when the
+/// job was given up.
+fn wait_a_little(times: i32) -> bool {
+    PATIENCE.with_borrow_mut(|patience| {
+        let Some(patience) = patience else { return false };
+        if times == 0 {
+            patience.since = None;
+        }
+        let since = *patience.since.get_or_insert_with(Instant::now);
+        if patience.given_up.load(Ordering::Acquire) || since.elapsed() >= patience.lasts {
+            return false;
+        }
+        std::thread::park_timeout(Duration::from_millis(1 << times.clamp(0, 4)));
+        true
+    })
 }
 
 /// Opens memory that lives as long as a connection to it is open.
 pub(crate) fn open_memory(name: &str, role: Role) -> rusqlite::Result<Connection> {
     let uri = format!("file:/{name}?vfs=memdb");
     Connection::open_with_flags(uri, flags(role) | OpenFlags::SQLITE_OPEN_URI)
+}
+
+/// The path, so that SQLite does not take it for a URI.
+fn plain(path: &Path) -> PathBuf {
+    if path.as_os_str().as_encoded_bytes().starts_with(b"file:") {
+        Path::new(".").join(path)
+    } else {
+        path.to_owned()
+    }
 }
 
 fn flags(role: Role) -> OpenFlags {
@@ -89,7 +166,7 @@ fn set_up(
     role: Role,
     cache_kib: u32,
 ) -> Result<(), SqliteError> {
-    connection.busy_timeout(options.busy_timeout)?;
+    connection.busy_timeout(options.busy_timeout.min(LONGEST_WAIT))?;
     connection.set_prepared_statement_cache_capacity(options.statement_cache);
     if role == Role::Writer && options.is_file() {
         let wanted = options.journal_mode.as_str();
@@ -133,19 +210,16 @@ fn set_up(
 }
 
 /// Whether a statement, when it is prepared, is about to change what the next user would find.
-fn changes_session(action: &AuthAction<'_>) -> bool {
-    match action {
-        AuthAction::Attach { .. }
-        | AuthAction::Detach { .. }
-        | AuthAction::CreateTempIndex { .. }
-        | AuthAction::CreateTempTable { .. }
-        | AuthAction::CreateTempTrigger { .. }
-        | AuthAction::CreateTempView { .. } => true,
+fn changes_session(cx: &AuthContext<'_>) -> bool {
+    match cx.action {
+        AuthAction::Attach { .. } | AuthAction::Detach { .. } => true,
         AuthAction::Pragma { pragma_name, pragma_value: Some(_) } => !asks(pragma_name),
         AuthAction::Pragma { pragma_name, .. } => {
             pragma_name.eq_ignore_ascii_case("case_sensitive_like")
         }
-        _ => false,
+        AuthAction::Read { .. } | AuthAction::Select | AuthAction::Function { .. } => false,
+        // Whatever is written to it, or made or dropped in it.
+        _ => cx.database_name == Some("temp"),
     }
 }
 

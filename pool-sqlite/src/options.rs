@@ -41,7 +41,8 @@ pub struct SqliteOptions {
     /// The size of the WAL file, in bytes, from which a checkpoint runs in the background after the
     /// writer came back. Default: 4 MiB.
     pub checkpoint_at: u64,
-    /// How often `PRAGMA optimize` runs in the background, and in any case at close. Default: 2 h.
+    /// How often `PRAGMA optimize` runs in the background (zero: never), and in any case at close.
+    /// Default: 2 h.
     pub optimize_every: Duration,
     /// How many prepared statements each connection keeps. Default: 128.
     pub statement_cache: usize,
@@ -60,6 +61,7 @@ pub(crate) enum Database {
     File {
         path: PathBuf,
         read_only: bool,
+        create: bool,
     },
     /// Memory that connections of this process share by name.
     Memory {

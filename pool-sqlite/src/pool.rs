@@ -8,8 +8,9 @@ use pool_core::{Acquire, CloseReport, ManagedGuard, ManagedPool, Snapshot};
 use tokio::time::Instant;
 
 use crate::builder::SqliteBuilder;
-use crate::error::{SqliteError, SqliteErrorKind};
+use crate::error::SqliteError;
 use crate::manager::SqliteManager;
+use crate::worker::Worker;
 
 /// A connection taken from a [`SqlitePool`]; dropping it gives it back.
 pub type SqliteGuard = ManagedGuard<SqliteManager>;
@@ -18,7 +19,8 @@ pub type SqliteGuard = ManagedGuard<SqliteManager>;
 /// having. Cheap to clone.
 ///
 /// Writers queue for the one writing connection in the order in which they come, so none of them
-/// ever meets `SQLITE_BUSY`; in WAL mode readers never wait for it. Where several connections make
+/// meets another's lock; in WAL mode readers never wait for it. What is left of `SQLITE_BUSY` are
+/// other processes, which are waited for up to the busy timeout. Where several connections make
 /// no sense (`max_size` 1, a database in memory, another journal mode) reads and writes share one.
 #[derive(Clone, Debug)]
 pub struct SqlitePool {
@@ -83,52 +85,45 @@ impl SqlitePool {
     /// Copies the database, as it is at one moment, into a new file. Readers go on; writers wait.
     ///
     /// # Errors
-    /// If the file is there already or cannot be written. Nothing half-copied is left behind.
+    /// If the file is there already or cannot be written.
+    ///
+    /// # Cancel safety
+    /// Dropping the future ends the copying. Whether or not it succeeds, nothing half-copied is
+    /// left behind.
     pub async fn backup(&self, to: impl Into<PathBuf>) -> Result<(), SqliteError> {
-        let to: PathBuf = to.into();
-        if to.exists() {
-            let text = format!("{} exists already; name a new file", to.display());
-            return Err(SqliteError::text(SqliteErrorKind::CannotOpen, text));
-        }
-        let mut part = to.clone().into_os_string();
-        part.push(".part");
-        let part = Partial(PathBuf::from(part));
         // From the writer: a write by another connection would make the copy start over.
         let mut writer = self.write().operation("backup").await?;
-        let file = part.0.clone();
-        writer
-            .call(move |c| c.backup("main", &file, None::<fn(rusqlite::backup::Progress)>))
-            .await?;
-        std::fs::rename(&part.0, &to)
-            .map_err(|error| SqliteError::new(SqliteErrorKind::Io, crate::error::Source::Io(error)))
+        writer.back_up(to.into()).await
     }
 
-    /// Closes the pool: readers first, so that the writer, as the last, folds the write-ahead log
-    /// into the database and removes it. See [`ManagedPool::close`].
+    /// Closes the pool, see [`ManagedPool::close`]; when both sides are closed in time, the
+    /// write-ahead log is folded into the database and removed.
     pub fn close(
         &self,
         within: Duration,
-    ) -> impl Future<Output = SqliteCloseReport> + Send + 'static {
-        let (writer, readers) = (self.writer.clone(), self.readers.clone());
+    ) -> impl Future<Output = SqliteCloseReport> + Send + use<> {
         let begun = Instant::now();
-        let reading = readers.map(|readers| readers.close(within));
+        let shared = self.writer.manager().shared.clone();
+        let reading = self.readers.as_ref().map(|readers| readers.close(within));
+        let writing = self.writer.close(within);
         async move {
+            let fold = reading.is_some();
             let read = match reading {
                 Some(reading) => Some(reading.await),
                 None => None,
             };
-            let write = writer.close(within.saturating_sub(begun.elapsed())).await;
-            SqliteCloseReport { write, read }
+            let report = SqliteCloseReport { write: writing.await, read };
+            if fold
+                && report.is_complete()
+                && let Ok(worker) = Worker::spawn("sqlite-close")
+            {
+                // With a reader as the last to close, the log is still there.
+                let folded = worker.run(move || shared.fold());
+                let left = within.saturating_sub(begun.elapsed());
+                let _ = tokio::time::timeout(left, folded).await;
+            }
+            report
         }
-    }
-}
-
-/// A file that is removed unless it was renamed meanwhile.
-struct Partial(PathBuf);
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
     }
 }
 

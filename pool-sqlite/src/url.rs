@@ -40,7 +40,8 @@ const KNOWN: &[&str] = &[
 pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
     let rest = ["sqlite://", "sqlite:", "file://", "file:"]
         .iter()
-        .find_map(|scheme| url.strip_prefix(scheme));
+        .find_map(|scheme| url.strip_prefix(scheme))
+        .or_else(|| url.starts_with(":memory:").then_some(url));
     let (path, query) = match rest {
         None => (url.to_owned(), ""), // a plain path may have any character
         Some(rest) => {
@@ -48,10 +49,11 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
             (decode(path)?, query)
         }
     };
-    if path.is_empty() && !query.contains("mode=memory") {
+    let pairs = || query.split('&').map(|pair| pair.strip_prefix('_').unwrap_or(pair));
+    let memory = path == ":memory:" || pairs().any(|pair| pair == "mode=memory");
+    if path.is_empty() && !memory {
         return Err(fault(&["there is no path; write sqlite://path/to/file.db".into()]));
     }
-    let memory = path == ":memory:" || query.split('&').any(|pair| pair == "mode=memory");
     let mut builder = match memory {
         true => SqliteBuilder::in_memory(),
         false => SqliteBuilder::file(path),
@@ -72,8 +74,10 @@ fn apply(builder: &mut SqliteBuilder, name: &str, value: &str) -> Result<(), Str
     let options = &mut builder.options;
     match name {
         "mode" => match value {
-            "rwc" | "rw" | "memory" => {}
-            "ro" => builder.set_read_only(),
+            "rwc" | "memory" => {}
+            "rw" => builder.set_create(false),
+            "ro" if options.is_file() => builder.set_read_only(),
+            "ro" => return Err("a database in memory cannot be for reading only".into()),
             _ => return Err("want rwc, rw, ro or memory".into()),
         },
         "journal_mode" => options.journal_mode = JournalMode::parse(value)?,
@@ -91,7 +95,7 @@ fn apply(builder: &mut SqliteBuilder, name: &str, value: &str) -> Result<(), Str
         }
         "cache_size" => {
             let size: i64 = number(value, "a number of pages, or negative of KiB")?;
-            let kib = if size < 0 { size.unsigned_abs() } else { size as u64 * 4 };
+            let kib = if size < 0 { size.unsigned_abs() } else { (size as u64).saturating_mul(4) };
             options.cache_budget = u32::try_from(kib).unwrap_or(u32::MAX);
         }
         "mmap_size" => options.mmap_size = number(value, "a number of bytes")?,
@@ -154,7 +158,7 @@ mod tests {
     }
 
     fn file(path: &str) -> Database {
-        Database::File { path: path.into(), read_only: false }
+        Database::File { path: path.into(), read_only: false, create: true }
     }
 
     #[test]
@@ -163,12 +167,18 @@ mod tests {
         assert_eq!(database("sqlite:a%20b%3F.db"), file("a b?.db"));
         assert_eq!(database("sqlite:///var/x.db?synchronous=full"), file("/var/x.db"));
         assert_eq!(database("file:x.db"), file("x.db"));
-        for memory in [":memory:", "sqlite::memory:", "file:x?mode=memory"] {
+        assert_eq!(
+            database("sqlite:x.db?_mode=rw"),
+            Database::File { path: "x.db".into(), read_only: false, create: false }
+        );
+        let memories =
+            [":memory:", "sqlite::memory:", ":memory:?max_size=2", "file:x?_mode=memory"];
+        for memory in memories {
             assert!(matches!(database(memory), Database::Memory { .. }), "{memory}");
         }
         assert_eq!(
             database("sqlite:x.db?mode=ro"),
-            Database::File { path: "x.db".into(), read_only: true }
+            Database::File { path: "x.db".into(), read_only: true, create: true }
         );
     }
 

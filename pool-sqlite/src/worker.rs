@@ -41,13 +41,13 @@ impl Worker {
         Ok(Self(jobs))
     }
 
-    /// Runs something that needs no connection yet.
+    /// Runs something that needs no connection yet, or no longer.
     pub(crate) fn run<T: Send + 'static>(
         &self,
         run: impl FnOnce() -> T + Send + 'static,
-    ) -> oneshot::Receiver<T> {
+    ) -> oneshot::Receiver<Result<T, Panicked>> {
         let (sender, receiver) = oneshot::channel();
-        let job = move || drop(sender.send(run()));
+        let job = move || deliver(sender, caught(run));
         let _ = self.0.send(Box::new(job)); // a dead thread drops the job, and the sender with it
         receiver
     }
@@ -58,26 +58,35 @@ impl Worker {
         mut opened: Opened,
         run: impl FnOnce(&mut Opened) -> T + Send + 'static,
     ) -> Running<T> {
-        let interrupt = Interrupt { handle: opened.interrupt.clone(), given_up: Arc::default() };
-        let given_up = interrupt.given_up.clone();
+        // Whoever had it before has let go: nobody else raises this flag now.
+        opened.given_up.store(false, Ordering::Release);
+        let given_up = opened.given_up.clone();
+        let interrupt = Interrupt { handle: opened.interrupt.clone(), given_up: given_up.clone() };
         let (home_sender, home) = oneshot::channel();
         let (sender, outcome) = oneshot::channel();
         let job = move || {
-            let done = if given_up.load(Ordering::Acquire) {
-                None
-            } else {
-                let ran = catch_unwind(AssertUnwindSafe(|| run(&mut opened)));
-                Some(ran.map_err(|payload| Panicked(said(&*payload))))
-            };
+            let done = (!given_up.load(Ordering::Acquire)).then(|| caught(|| run(&mut opened)));
+            opened.panicked |= matches!(done, Some(Err(_)));
             // The connection first: who sees the outcome finds it at home.
-            let _ = home_sender.send(opened);
+            if let Err(opened) = home_sender.send(opened) {
+                opened.end();
+            }
             if let Some(done) = done {
-                let _ = sender.send(done);
+                deliver(sender, done);
             }
         };
         let _ = self.0.send(Box::new(job));
         Running { home, outcome, interrupt }
     }
+}
+
+fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Panicked> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Panicked(said(&*payload)))
+}
+
+/// Sends an outcome; one that nobody wants is dropped, and may panic as it goes.
+fn deliver<T>(sender: oneshot::Sender<T>, outcome: T) {
+    let _ = catch_unwind(AssertUnwindSafe(|| drop(sender.send(outcome))));
 }
 
 /// Ends a job early.
@@ -88,7 +97,8 @@ pub(crate) struct Interrupt {
 }
 
 impl Interrupt {
-    /// Interrupts the statement that runs now; a job that has not begun never does.
+    /// Interrupts the statement that runs now. A job that has not begun never does, a later
+    /// statement is interrupted too if it takes any time, and nothing is committed any more.
     pub(crate) fn fire(&self) {
         self.given_up.store(true, Ordering::Release);
         self.handle.interrupt();
