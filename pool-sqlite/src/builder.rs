@@ -117,7 +117,8 @@ impl SqliteBuilder {
     }
 
     /// Opens the file for reading only; it must exist. All connections are readers, also
-    /// [`write`](SqlitePool::write)'s.
+    /// [`write`](SqlitePool::write)'s. SQLite may make `-wal` and `-shm` files beside a file in WAL
+    /// mode, and readers cannot remove them.
     pub fn read_only(mut self) -> Self {
         self.set_read_only();
         self
@@ -136,7 +137,8 @@ impl SqliteBuilder {
     }
 
     /// Runs on every connection when it was opened, on its own thread: for functions, collations,
-    /// pragmas of your own.
+    /// pragmas of your own. The pool's authorizer, commit hook, progress and busy handler come after
+    /// it and take the place of any set here.
     pub fn set_up<F>(mut self, set_up: F) -> Self
     where
         F: Fn(&mut Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
@@ -168,10 +170,17 @@ impl SqliteBuilder {
         let several = self.config.max_size > 1 && self.shares();
         let (name, max_size) = (self.config.name.clone(), self.config.max_size);
         let read_only = self.options.is_read_only();
-        let connections = if several || read_only { max_size } else { 1 };
+        // Half of the cache is the writer's, who works through more of the file than any reader.
+        let sharers = match (several, read_only) {
+            (true, _) => 2 * (max_size - 1),
+            (false, true) => max_size,
+            (false, false) => 1,
+        };
         let common = Arc::new(Common {
             database: self.options.database.name(),
-            cache_kib: (self.options.cache_budget / connections)
+            writer_cache_kib: (self.options.cache_budget / if several { 2 } else { 1 })
+                .clamp(LEAST_CACHE_KIB, i32::MAX as u32),
+            cache_kib: (self.options.cache_budget / sharers)
                 .clamp(LEAST_CACHE_KIB, i32::MAX as u32),
             observers: self.observers,
             _anchor: match &self.options.database {

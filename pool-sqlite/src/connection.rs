@@ -34,6 +34,8 @@ use crate::worker::{Interrupt, Panicked, Running, Worker, said};
 
 /// How long a statement that runs in place waits before it looks at a lock again; doubles.
 const FIRST_LOOK: Duration = Duration::from_micros(500);
+/// With fewer changes nobody looks whether the log wants a checkpoint.
+const FEW_CHANGES: u64 = 500;
 const LONGEST_LOOK: Duration = Duration::from_millis(20);
 
 /// A connection to a SQLite database, from a [`SqlitePool`](crate::SqlitePool).
@@ -65,6 +67,8 @@ pub struct SqliteConnection {
     /// What has to run before the next use, since the last was cut short.
     pub(crate) undo: Option<&'static str>,
     changes_at_checkpoint: u64,
+    /// After so many changes it is worth a look whether the log wants a checkpoint.
+    changes_to_checkpoint: u64,
     optimized_at: Instant,
 }
 
@@ -79,7 +83,9 @@ pub(crate) struct Common {
     pub(crate) options: SqliteOptions,
     pub(crate) database: Arc<str>,
     pub(crate) observers: Observers,
+    /// The page cache of a reader.
     pub(crate) cache_kib: u32,
+    pub(crate) writer_cache_kib: u32,
     /// Keeps a database in memory alive, whatever happens to the connections.
     pub(crate) _anchor: Option<Mutex<Connection>>,
     /// Where the write-ahead log is, once it was looked for.
@@ -98,7 +104,7 @@ impl SqliteConnection {
             SqliteError::text(SqliteErrorKind::CannotOpen, format!("no thread: {error}"))
         })?;
         let common = shared.clone();
-        let open = move || Opened::open(&common.options, role, common.cache_kib);
+        let open = move || Opened::open(&common.options, role, common.cache_of(role));
         let opened = match worker.run(open).await.map_err(|_| gone())? {
             Ok(opened) => opened,
             Err(Panicked(text)) => Err(panicked(&text)),
@@ -113,6 +119,7 @@ impl SqliteConnection {
             used: false,
             undo: None,
             changes_at_checkpoint: 0,
+            changes_to_checkpoint: FEW_CHANGES,
             optimized_at: Instant::now(),
         })
     }
@@ -408,9 +415,10 @@ impl SqliteConnection {
         if self.role != Role::Writer || !shared.options.is_file() {
             return false;
         }
-        // Looking at the file costs a microsecond: only after a good many changes.
+        // Looking at the file costs a microsecond, and it does not shrink: so only after as many
+        // changes as filled it last time.
         let changed = opened.connection.total_changes().saturating_sub(self.changes_at_checkpoint);
-        (changed >= 500 && shared.wal_size() >= shared.options.checkpoint_at)
+        (changed >= self.changes_to_checkpoint && shared.wal_size() >= shared.options.checkpoint_at)
             || self.optimize_is_due()
     }
 
@@ -424,30 +432,32 @@ impl SqliteConnection {
         self.come_home().await?;
         let (shared, role) = (self.shared.clone(), self.role);
         let (optimize, upkeep) = (self.optimize_is_due(), self.upkeep_is_due());
-        let reopened = self
+        let (reopened, written) = self
             .run(move |opened| {
                 if !opened.connection.is_autocommit() {
                     opened.connection.execute_batch("ROLLBACK")?;
                 }
-                if upkeep {
-                    shared.keep_up(opened, optimize);
-                }
+                let written = upkeep.then(|| shared.keep_up(opened, optimize));
                 let connection = &opened.connection;
                 // A statement that somebody forgot to finish goes with its connection only.
                 let idle = connection.transaction_state(Some("main"));
                 let idle = matches!(idle, Ok(TransactionState::None));
                 if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
-                    return Ok::<_, SqliteError>(false);
+                    return Ok::<_, SqliteError>((false, written));
                 }
                 // An exclusive lock left behind would keep the new one out.
                 let _ = connection
                     .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
-                *opened = Opened::open(&shared.options, role, shared.cache_kib)?;
-                Ok(true)
+                *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
+                Ok((true, written))
             })
             .await??;
-        if upkeep {
-            self.changes_at_checkpoint = self.here()?.connection.total_changes();
+        if let Some(bytes) = written {
+            let changes = self.here()?.connection.total_changes();
+            let changed = changes.saturating_sub(self.changes_at_checkpoint);
+            let enough = changed.saturating_mul(self.shared.options.checkpoint_at) / bytes.max(1);
+            self.changes_to_checkpoint = enough.clamp(FEW_CHANGES, 1 << 30);
+            self.changes_at_checkpoint = changes;
         }
         if optimize {
             self.optimized_at = Instant::now();
@@ -480,14 +490,26 @@ impl SqliteConnection {
 const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
 
 impl Common {
-    /// Work that nobody waits for, done while the connection is on its way back.
-    fn keep_up(&self, opened: &Opened, optimize: bool) {
+    fn cache_of(&self, role: Role) -> u32 {
+        match role {
+            Role::Writer => self.writer_cache_kib,
+            Role::Reader => self.cache_kib,
+        }
+    }
+
+    /// Work that nobody waits for, done while the connection is on its way back. Says how many
+    /// bytes were in the log.
+    fn keep_up(&self, opened: &Opened, optimize: bool) -> u64 {
         let touched = opened.touched.load(Ordering::Relaxed);
-        let _ = opened.connection.execute_batch("PRAGMA wal_checkpoint(PASSIVE)");
+        let connection = &opened.connection;
+        let frames = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
+        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames);
+        let page = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
         if optimize {
-            let _ = opened.connection.execute_batch(OPTIMIZE);
+            let _ = connection.execute_batch(OPTIMIZE);
         }
         opened.touched.store(touched, Ordering::Relaxed);
+        u64::try_from(frames.unwrap_or(0).saturating_mul(page.unwrap_or(0))).unwrap_or(0)
     }
 
     /// How large the write-ahead log is, in bytes.

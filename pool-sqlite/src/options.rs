@@ -16,7 +16,8 @@ use rusqlite::Connection;
 /// * *Memory mapping* is off: an I/O error in a mapped page is a signal that ends the process.
 /// * The *busy timeout* is 5 s rather than 30: within the pool nobody runs into it, since there is
 ///   one writer; what is left are other processes.
-/// * The *cache* is a budget for the whole pool, split over its connections, not a size for each.
+/// * The *cache* is a budget for the whole pool, not a size for each connection: half of it is the
+///   writer's, the other half is split over the readers.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SqliteOptions {

@@ -111,3 +111,79 @@ async fn r15_a_panic_in_a_closure_costs_its_connection() {
     }
     assert_eq!(pool.writer().snapshot().counts.reset, 4, "opened anew each time");
 }
+
+/// No statement runs when the future is dropped, so there is nothing to interrupt: what the closure
+/// does afterwards is not committed all the same.
+#[tokio::test]
+async fn r14_nothing_is_committed_once_the_future_is_dropped() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
+    for in_transaction in [true, false] {
+        let mut writer = pool.write().await.unwrap();
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let wait = std::sync::Mutex::new(wait);
+        let add = "INSERT INTO t VALUES (1)";
+        let slow = Duration::from_millis(20);
+        if in_transaction {
+            let adding = writer.transaction(move |tx| {
+                let _ = wait.lock().unwrap().recv();
+                tx.execute(add, [])
+            });
+            timeout(slow, adding).await.unwrap_err();
+        } else {
+            let adding = writer.call(move |c| {
+                let _ = wait.lock().unwrap().recv();
+                c.execute(add, [])
+            });
+            timeout(slow, adding).await.unwrap_err();
+        }
+        drop(go);
+        drop(writer);
+        let mut next = soon(pool.write()).await.unwrap();
+        assert_eq!(number(&mut next, "SELECT count(*) FROM t").await, 0, "{in_transaction}");
+    }
+}
+
+#[tokio::test]
+async fn r14_a_given_up_transaction_is_undone_before_a_blocking_call() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x)").await;
+    let endless = writer.call(|c| {
+        c.execute_batch("BEGIN IMMEDIATE; INSERT INTO t VALUES (1)")?;
+        c.query_row(ENDLESS, [], |_| Ok(()))
+    });
+    timeout(Duration::from_millis(20), endless).await.unwrap_err();
+    let seen = soon(async {
+        loop {
+            let count = |c: &mut rusqlite::Connection| {
+                assert!(c.is_autocommit());
+                c.query_row("SELECT count(*) FROM t", [], |row| row.get::<_, i64>(0))
+            };
+            match writer.call_blocking(count) {
+                Ok(count) => return count,
+                Err(error) => assert!(error.is_busy(), "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(seen, 0);
+}
+
+/// The built-in busy handler would go on waiting.
+#[tokio::test]
+async fn r07_giving_up_ends_a_wait_for_another_process() {
+    let place = Place::new();
+    let patient = Duration::from_secs(3600);
+    let pool = place.builder().options(|o| o.busy_timeout = patient).build().await.unwrap();
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x)").await;
+    let other = rusqlite::Connection::open(place.file("test.db")).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let adding = writer.call(|c| c.execute("INSERT INTO t VALUES (1)", []));
+    timeout(Duration::from_millis(30), adding).await.unwrap_err();
+    assert_eq!(soon(number(&mut writer, "SELECT count(*) FROM t")).await, 0);
+}

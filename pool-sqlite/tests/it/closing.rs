@@ -99,3 +99,14 @@ async fn until(mut done: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }
+
+#[tokio::test]
+async fn r21_from_the_call_on_both_sides_are_closed() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let held = pool.read().await.unwrap();
+    drop(pool.close(LONG)); // need not be awaited
+    assert_eq!(pool.write().await.unwrap_err().kind(), AcquireErrorKind::Closed);
+    assert_eq!(pool.read().await.unwrap_err().kind(), AcquireErrorKind::Closed);
+    drop(held);
+}

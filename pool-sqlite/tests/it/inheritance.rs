@@ -95,3 +95,19 @@ async fn a_reader_holds_no_snapshot_when_it_is_back() {
     let mut reader = soon(pool.read()).await.unwrap();
     assert_eq!(number(&mut reader, "SELECT count(*) FROM t").await, 3);
 }
+
+#[tokio::test]
+async fn r18_what_was_written_to_temporary_tables_is_gone() {
+    let place = Place::new();
+    let builder = place.builder().set_up(|c| c.execute_batch("CREATE TEMP TABLE ours (x)"));
+    let pool = builder.build().await.unwrap();
+    let mut next = leave(&pool, "INSERT INTO ours VALUES ('a secret')").await;
+    assert_eq!(number(&mut next, "SELECT count(*) FROM ours").await, 0);
+    drop(next);
+    let mut next = leave(&pool, "DROP TABLE ours").await;
+    assert_eq!(number(&mut next, "SELECT count(*) FROM ours").await, 0);
+    drop(next);
+    drop(leave(&pool, "PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE t (x)").await);
+    let counts = pool.writer().snapshot().counts;
+    assert_eq!((counts.created, counts.reset), (1, 3), "{counts:?}");
+}

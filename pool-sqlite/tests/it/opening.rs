@@ -60,10 +60,10 @@ async fn connections_are_set_up_as_the_options_say() {
     let pool = builder.build().await.unwrap();
     let mut writer = pool.write().await.unwrap();
     let mut reader = pool.read().await.unwrap();
-    for (guard, query_only) in [(&mut writer, 0), (&mut reader, 1)] {
+    for (guard, query_only, cache) in [(&mut writer, 0, 10_000), (&mut reader, 1, 2_500)] {
         assert_eq!(number(guard, "PRAGMA foreign_keys").await, 1);
         assert_eq!(number(guard, "PRAGMA synchronous").await, 2);
-        assert_eq!(number(guard, "PRAGMA cache_size").await, -4_000, "a fifth of the budget");
+        assert_eq!(number(guard, "PRAGMA cache_size").await, -cache, "of a budget of 20,000");
         assert_eq!(number(guard, "PRAGMA mmap_size").await, 0);
         assert_eq!(number(guard, "PRAGMA query_only").await, query_only);
         let mode: String =
@@ -127,4 +127,46 @@ async fn r25_errors_and_debug_name_the_file_but_no_values() {
     assert_eq!(error.kind(), SqliteErrorKind::Constraint);
     let all = format!("{error} {error:?} {writer:?} {pool:?} {:?}", pool.snapshot());
     assert!(all.contains("test.db") && !all.contains("canary"), "{all}");
+}
+
+#[tokio::test]
+async fn r08_any_busy_timeout_and_any_cache_is_possible() {
+    let place = Place::new();
+    let builder = place.builder().options(|o| {
+        o.busy_timeout = Duration::MAX;
+        o.cache_budget = u32::MAX;
+        o.optimize_every = Duration::ZERO;
+    });
+    let pool = builder.build().await.unwrap();
+    let mut writer = soon(pool.write()).await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x)").await;
+    assert!(number(&mut writer, "PRAGMA cache_size").await < 0);
+}
+
+#[tokio::test]
+async fn r15_a_panic_in_set_up_is_told_at_once() {
+    let place = Place::new();
+    let error = soon(place.builder().set_up(|_| panic!("on purpose")).build()).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Panicked);
+    assert!(error.to_string().contains("on purpose"), "{error}");
+}
+
+#[tokio::test]
+async fn a_url_can_ask_that_the_file_exists() {
+    let place = Place::new();
+    let url = format!("sqlite://{}?mode=rw", place.file("none.db").display());
+    let error = soon(SqlitePool::connect(&url)).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::CannotOpen);
+    assert!(!place.file("none.db").exists());
+}
+
+#[tokio::test]
+async fn errors_quote_no_sql() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    let wrong = "SELECT nosuch('canary-7f3a')";
+    let error = writer.call(move |c| c.execute_batch(wrong)).await.unwrap_err();
+    assert!(error.to_string().contains("no such function"), "{error}");
+    assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
 }

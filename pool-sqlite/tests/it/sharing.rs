@@ -225,4 +225,42 @@ async fn a_backup_is_whole_and_never_overwrites() {
     assert!(error.to_string().contains("exists already"), "{error}");
     let folder = pool.backup(place.file("nowhere/copy.db")).await.unwrap_err();
     assert_eq!(folder.kind(), SqliteErrorKind::CannotOpen, "{folder}");
+    assert!(folder.to_string().contains("nowhere"), "{folder}");
+
+    // Two at once: one of them; and what is given up leaves nothing.
+    let twice = place.file("twice.db");
+    let (one, two) = tokio::join!(pool.backup(&twice), pool.backup(&twice));
+    assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+    for n in 0..50 {
+        let given_up = pool.backup(place.file("given-up.db"));
+        if tokio::time::timeout(Duration::from_micros(n * 30), given_up).await.is_ok() {
+            let _ = std::fs::remove_file(place.file("given-up.db"));
+        }
+    }
+    soon(pool.close(Duration::from_secs(10))).await;
+    let files = std::fs::read_dir(place.folder.path()).unwrap();
+    let names: Vec<_> = files.map(|file| file.unwrap().file_name()).collect();
+    let part = |name: &std::ffi::OsString| name.to_string_lossy().ends_with(".part");
+    assert!(!names.iter().any(part), "{names:?}");
+}
+
+/// A conflict within one connection is no lock that waiting would help against.
+#[tokio::test]
+async fn a_conflict_of_ones_own_is_told_at_once() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x); INSERT INTO t VALUES (1), (2)").await;
+    let mut tries = 0;
+    let error = writer
+        .inline(|c| {
+            tries += 1;
+            let mut reading = c.prepare("SELECT x FROM t")?;
+            let mut rows = reading.query([])?;
+            rows.next()?;
+            c.execute_batch("DROP TABLE t")
+        })
+        .await
+        .unwrap_err();
+    assert_eq!((error.kind(), tries), (SqliteErrorKind::Conflict, 1), "{error}");
 }
