@@ -9,7 +9,7 @@ use pool_core::{ManagedPool, Metrics, PoolConfig, Validation};
 use pool_sql::{Observers, StatementObserver};
 use rusqlite::Connection;
 
-use crate::connection::Common;
+use crate::common::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::manager::SqliteManager;
 use crate::open::{Role, open_memory};

@@ -15,27 +15,26 @@
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use pool_core::{Activity, Cause, Condition};
-use pool_sql::{ErrorCode, Observers, Outcome, Statement};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior, TransactionState};
+use pool_core::Activity;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::common::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::open::{Opened, Role};
-use crate::options::{Database, SqliteOptions};
+use crate::watch::Watch;
 use crate::worker::{Interrupt, Panicked, Running, Worker, said};
 
 /// How long a statement that runs in place waits before it looks at a lock again; doubles.
 const FIRST_LOOK: Duration = Duration::from_micros(500);
 /// With fewer changes nobody looks whether the log wants a checkpoint.
-const FEW_CHANGES: u64 = 500;
+pub(crate) const FEW_CHANGES: u64 = 500;
 const LONGEST_LOOK: Duration = Duration::from_millis(20);
 
 /// A connection to a SQLite database, from a [`SqlitePool`](crate::SqlitePool).
@@ -57,39 +56,25 @@ const LONGEST_LOOK: Duration = Duration::from_millis(20);
 /// or busy handler of one's own takes the place of the pool's, which watch over the above. The last
 /// inserted row's id stays readable.
 pub struct SqliteConnection {
-    home: Home,
-    worker: Worker,
+    pub(crate) home: Home,
+    pub(crate) worker: Worker,
     pub(crate) role: Role,
     pub(crate) shared: Arc<Common>,
-    activity: Activity,
+    pub(crate) activity: Activity,
     /// Somebody ran something since the pool last looked.
-    used: bool,
+    pub(crate) used: bool,
     /// What has to run before the next use, since the last was cut short.
     pub(crate) undo: Option<&'static str>,
-    changes_at_checkpoint: u64,
+    pub(crate) changes_at_checkpoint: u64,
     /// After so many changes it is worth a look whether the log wants a checkpoint.
-    changes_to_checkpoint: u64,
-    optimized_at: Instant,
+    pub(crate) changes_to_checkpoint: u64,
+    pub(crate) optimized_at: Instant,
 }
 
-enum Home {
+pub(crate) enum Home {
     Here(Opened),
     Away { home: oneshot::Receiver<Opened>, interrupt: Interrupt },
     Lost,
-}
-
-/// What all connections of a pool have in common.
-pub(crate) struct Common {
-    pub(crate) options: SqliteOptions,
-    pub(crate) database: Arc<str>,
-    pub(crate) observers: Observers,
-    /// The page cache of a reader.
-    pub(crate) cache_kib: u32,
-    pub(crate) writer_cache_kib: u32,
-    /// Keeps a database in memory alive, whatever happens to the connections.
-    pub(crate) _anchor: Option<Mutex<Connection>>,
-    /// Where the write-ahead log is, once it was looked for.
-    pub(crate) wal: OnceLock<PathBuf>,
 }
 
 impl SqliteConnection {
@@ -331,7 +316,7 @@ impl SqliteConnection {
     }
 
     /// Takes the connection home if its job has ended. True if it was there for it to take.
-    fn settle_home(&mut self) -> bool {
+    pub(crate) fn settle_home(&mut self) -> bool {
         let Home::Away { home, .. } = &mut self.home else { return false };
         match home.try_recv() {
             Ok(opened) => self.home = Home::Here(opened),
@@ -342,7 +327,7 @@ impl SqliteConnection {
     }
 
     /// Whether it is at home, perhaps from work that was given up.
-    fn is_home(&mut self) -> bool {
+    pub(crate) fn is_home(&mut self) -> bool {
         if self.settle_home() {
             self.undo = Some(ALL);
         }
@@ -367,214 +352,7 @@ impl SqliteConnection {
 
     /// Tells the observers that a statement begins.
     pub(crate) fn watch(&self) -> Watch {
-        let watch = Watch {
-            shared: self.shared.clone(),
-            operation: self.activity.operation(),
-            begun: Instant::now(),
-            over: false,
-        };
-        watch.shared.observers.started(&watch.statement());
-        watch
-    }
-
-    // ---- for the manager ----
-
-    /// What is left behind, without touching the file.
-    pub(crate) fn condition(&mut self) -> Condition {
-        // Upkeep is for those who come back, not for those who are about to go out.
-        let upkeep = std::mem::take(&mut self.used) && self.upkeep_is_due();
-        if !self.is_home() && matches!(self.home, Home::Away { .. }) {
-            return Condition::Dirty(Cause::Running);
-        }
-        let opened = match &self.home {
-            Home::Here(opened) => opened,
-            Home::Away { .. } | Home::Lost => {
-                return Condition::Broken(Cause::Other("its thread has ended"));
-            }
-        };
-        let connection = &opened.connection;
-        let idle = connection.transaction_state(Some("main"));
-        if opened.panicked {
-            Condition::Dirty(Cause::Panicked)
-        } else if self.undo.is_some() || !connection.is_autocommit() {
-            Condition::Dirty(Cause::Transaction)
-        } else if !matches!(idle, Ok(TransactionState::None)) {
-            Condition::Dirty(Cause::Running)
-        } else if opened.touched.load(Ordering::Relaxed) {
-            Condition::Dirty(Cause::SessionState)
-        } else if upkeep {
-            Condition::Dirty(Cause::Upkeep)
-        } else {
-            Condition::Clean
-        }
-    }
-
-    fn upkeep_is_due(&self) -> bool {
-        let Home::Here(opened) = &self.home else { return false };
-        let shared = &self.shared;
-        if self.role != Role::Writer || !shared.options.is_file() {
-            return false;
-        }
-        // Looking at the file costs a microsecond, and it does not shrink: so only after as many
-        // changes as filled it last time.
-        let changed = opened.connection.total_changes().saturating_sub(self.changes_at_checkpoint);
-        (changed >= self.changes_to_checkpoint && shared.wal_size() >= shared.options.checkpoint_at)
-            || self.optimize_is_due()
-    }
-
-    fn optimize_is_due(&self) -> bool {
-        let every = self.shared.options.optimize_every;
-        !every.is_zero() && self.optimized_at.elapsed() >= every
-    }
-
-    /// Clears what is left behind. True if the connection was opened anew.
-    pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
-        self.come_home().await?;
-        let (shared, role) = (self.shared.clone(), self.role);
-        let (optimize, upkeep) = (self.optimize_is_due(), self.upkeep_is_due());
-        let (reopened, written) = self
-            .run(move |opened| {
-                if !opened.connection.is_autocommit() {
-                    opened.connection.execute_batch("ROLLBACK")?;
-                }
-                let written = upkeep.then(|| shared.keep_up(opened, optimize));
-                let connection = &opened.connection;
-                // A statement that somebody forgot to finish goes with its connection only.
-                let idle = connection.transaction_state(Some("main"));
-                let idle = matches!(idle, Ok(TransactionState::None));
-                if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
-                    return Ok::<_, SqliteError>((false, written));
-                }
-                // An exclusive lock left behind would keep the new one out.
-                let _ = connection
-                    .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
-                *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
-                Ok((true, written))
-            })
-            .await??;
-        if let Some(bytes) = written {
-            let changes = self.here()?.connection.total_changes();
-            let changed = changes.saturating_sub(self.changes_at_checkpoint);
-            let enough = changed.saturating_mul(self.shared.options.checkpoint_at) / bytes.max(1);
-            self.changes_to_checkpoint = enough.clamp(FEW_CHANGES, 1 << 30);
-            self.changes_at_checkpoint = changes;
-        }
-        if optimize {
-            self.optimized_at = Instant::now();
-        }
-        if reopened {
-            self.changes_at_checkpoint = 0;
-        }
-        Ok(reopened)
-    }
-
-    /// Ends the connection; when this is done, its file handles are closed.
-    pub(crate) async fn close(mut self) {
-        if self.come_home().await.is_err() {
-            return;
-        }
-        let optimize = self.role == Role::Writer && self.shared.options.is_file();
-        if let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) {
-            let goodbye = move || {
-                if optimize {
-                    let _ = opened.connection.execute_batch(OPTIMIZE);
-                }
-                opened.end();
-            };
-            let _ = self.worker.run(goodbye).await;
-        }
-    }
-}
-
-/// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
-const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
-
-impl Common {
-    fn cache_of(&self, role: Role) -> u32 {
-        match role {
-            Role::Writer => self.writer_cache_kib,
-            Role::Reader => self.cache_kib,
-        }
-    }
-
-    /// Work that nobody waits for, done while the connection is on its way back. Says how many
-    /// bytes were in the log.
-    fn keep_up(&self, opened: &Opened, optimize: bool) -> u64 {
-        let touched = opened.touched.load(Ordering::Relaxed);
-        let connection = &opened.connection;
-        let frames = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
-        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames);
-        let page = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
-        if optimize {
-            let _ = connection.execute_batch(OPTIMIZE);
-        }
-        opened.touched.store(touched, Ordering::Relaxed);
-        u64::try_from(frames.unwrap_or(0).saturating_mul(page.unwrap_or(0))).unwrap_or(0)
-    }
-
-    /// How large the write-ahead log is, in bytes.
-    pub(crate) fn wal_size(&self) -> u64 {
-        let Database::File { path, .. } = &self.options.database else { return 0 };
-        let wal = self.wal.get_or_init(|| {
-            // SQLite follows links, and does not care for a later change of folder.
-            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
-            let mut wal = path.into_os_string();
-            wal.push("-wal");
-            wal.into()
-        });
-        std::fs::metadata(wal).map_or(0, |file| file.len())
-    }
-
-    /// Folds the log into the database and removes it, once all connections are closed.
-    pub(crate) fn fold(&self) {
-        let Database::File { path, read_only: false, .. } = &self.options.database else { return };
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        if let Ok(last) = Connection::open_with_flags(path, flags) {
-            let _ = last.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
-        }
-    }
-}
-
-/// Tells the observers how a statement ended; dropped before, that it was cancelled.
-pub(crate) struct Watch {
-    shared: Arc<Common>,
-    operation: Option<&'static str>,
-    begun: Instant,
-    over: bool,
-}
-
-impl Watch {
-    /// The statement ended so. Names the database in its error.
-    pub(crate) fn done<T>(mut self, done: Result<T, SqliteError>) -> Result<T, SqliteError> {
-        let done = done.map_err(|error| error.of(&self.shared.database));
-        self.tell(done.as_ref().err().map(SqliteError::observed));
-        done
-    }
-
-    fn tell(&mut self, error: Option<ErrorCode>) {
-        self.over = true;
-        let outcome = Outcome::new(self.begun.elapsed());
-        let outcome = match error {
-            Some(code) => outcome.with_error(code),
-            None => outcome,
-        };
-        self.shared.observers.finished(&self.statement(), &outcome);
-    }
-
-    fn statement(&self) -> Statement<'static> {
-        let statement = Statement::new("sqlite");
-        match self.operation {
-            Some(operation) => statement.with_operation(operation),
-            None => statement,
-        }
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        if !self.over {
-            self.tell(Some(ErrorCode::new("cancelled")));
-        }
+        Watch::begin(self.shared.clone(), self.activity.operation())
     }
 }
 

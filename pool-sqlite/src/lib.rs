@@ -41,13 +41,16 @@
 mod backup;
 mod batch;
 mod builder;
+mod common;
 mod connection;
 mod error;
 mod manager;
 mod open;
 mod options;
 mod pool;
+mod returning;
 pub mod url;
+mod watch;
 mod worker;
 
 pub use builder::SqliteBuilder;

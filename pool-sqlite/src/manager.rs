@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Manager, Reset};
 
-use crate::connection::{Common, SqliteConnection};
+use crate::common::Common;
+use crate::connection::SqliteConnection;
 use crate::error::SqliteError;
 use crate::open::Role;
 

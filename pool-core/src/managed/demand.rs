@@ -87,9 +87,13 @@ impl<P> State<P> {
             } else if self.count(Phase::Validating) < self.waiters.queued() {
                 self.validate(key, connection);
             } else {
-                // Enough are being proven for those who wait.
+                // Enough are being proven for those who wait; but perhaps another needs no proof.
                 self.unpop_idle(key, connection);
-                break;
+                let usable =
+                    |(key, _): &(SlotKey, P)| !self.needs_proof(*key) && self.unfit(*key).is_none();
+                let Some(at) = self.idle.iter().position(usable) else { break };
+                let (key, connection) = self.idle.remove(at).expect("just found");
+                self.hand(waiter, key, connection);
             }
         }
         if self.bound {

@@ -7,7 +7,8 @@
 //! released. The machine's doc says which states a slot has, who may move it, and why no wake-up is
 //! lost; the rest of the argument is here.
 //!
-//! * [`state`], [`returns`], [`demand`], [`tick`], [`controls`]: the machine. [`waiters`]: its queue.
+//! * [`state`], [`returns`], [`demand`], [`fitness`], [`tick`], [`controls`]: the
+//!   machine. [`waiters`]: its queue.
 //!   [`record`]: what it knows of a slot. [`vocabulary`], [`outbox`]: what goes in and comes out.
 //! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
@@ -38,6 +39,7 @@ mod close;
 mod controls;
 mod demand;
 mod diagnosis;
+mod fitness;
 mod guard;
 #[cfg(test)]
 mod machine_test;

@@ -96,10 +96,7 @@ impl<P> State<P> {
                 return self.serve();
             }
         }
-        match self.unfit(key) {
-            Some(reason) => self.close(key, connection, reason),
-            None => self.place(key, connection, proven),
-        }
+        self.place(key, connection, proven);
         self.serve();
     }
 
@@ -114,11 +111,8 @@ impl<P> State<P> {
         let draw = (self.offset + slot.id as f64 * 0.618_033_988_749_895).fract();
         self.times.connect.record_nanos(self.now.since(slot.since));
         slot.born(self.now, &self.tuning, limits, draw);
-        match self.unfit(key) {
-            Some(reason) => self.close(key, connection, reason),
-            // A connect is proof, but not what asynchronous before_acquire hooks do.
-            None => self.place(key, connection, !self.tuning.prepare),
-        }
+        // A connect is proof, but not what asynchronous before_acquire hooks do.
+        self.place(key, connection, !self.tuning.prepare);
         self.out.changed = true;
         if self.replacing > 0 {
             self.wind(self.now);
@@ -126,8 +120,11 @@ impl<P> State<P> {
         self.serve();
     }
 
-    /// A fit connection that nobody has: to the first waiter, else idle.
+    /// A clean connection that nobody has: to the first waiter, else idle, if it may stay.
     pub(super) fn place(&mut self, key: SlotKey, connection: P, proven: bool) {
+        if let Some(reason) = self.unfit(key) {
+            return self.close(key, connection, reason);
+        }
         let waiter = if self.suspended { None } else { self.first_waiter() };
         match waiter {
             Some(waiter) if proven || !self.needs_proof(key) || !self.bound => {

@@ -1,0 +1,40 @@
+//! Whether a connection may stay, and whether it has to be proven before its next use.
+
+use super::state::State;
+use super::vocabulary::{Phase, SlotKey};
+use crate::snapshot::CloseReason;
+
+impl<P> State<P> {
+    /// Why this connection must not stay, if so.
+    pub(super) fn unfit(&self, key: SlotKey) -> Option<CloseReason> {
+        let slot = &self.slots[key];
+        if self.closed {
+            Some(CloseReason::PoolClosed)
+        } else if slot.generation != self.generation {
+            Some(CloseReason::Invalidated)
+        } else if self.slots.len() - self.count(Phase::Closing) > self.tuning.sizes.max_size {
+            Some(CloseReason::Shrink)
+        } else if self.now >= slot.expire_at {
+            Some(CloseReason::Lifetime)
+        } else {
+            None
+        }
+    }
+
+    /// Whether something has to be done with it before its next use.
+    pub(super) fn needs_proof(&self, key: SlotKey) -> bool {
+        self.tuning.prepare || self.is_doubtful(key)
+    }
+
+    /// Whether a ping has to come before its next use.
+    pub(super) fn is_doubtful(&self, key: SlotKey) -> bool {
+        let slot = &self.slots[key];
+        let untouched = self.now.since(slot.touched_at);
+        // A connect is proof enough for the moment.
+        let validate_after = self.tuning.validate_after.max(u64::from(slot.fresh));
+        slot.epoch != self.epoch
+            || untouched >= validate_after
+            || untouched >= slot.idle_limit
+            || untouched >= slot.keepalive
+    }
+}

@@ -1,0 +1,74 @@
+//! What all connections of a pool have in common, and the upkeep of their database.
+
+use std::path::PathBuf;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use pool_sql::Observers;
+use rusqlite::{Connection, OpenFlags};
+
+use crate::open::{Opened, Role};
+use crate::options::{Database, SqliteOptions};
+
+pub(crate) struct Common {
+    pub(crate) options: SqliteOptions,
+    pub(crate) database: Arc<str>,
+    pub(crate) observers: Observers,
+    /// The page cache of a reader.
+    pub(crate) cache_kib: u32,
+    pub(crate) writer_cache_kib: u32,
+    /// Keeps a database in memory alive, whatever happens to the connections.
+    pub(crate) _anchor: Option<Mutex<Connection>>,
+    /// Where the write-ahead log is, once it was looked for.
+    pub(crate) wal: OnceLock<PathBuf>,
+}
+
+/// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
+pub(crate) const OPTIMIZE: &str =
+    "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
+
+impl Common {
+    pub(crate) fn cache_of(&self, role: Role) -> u32 {
+        match role {
+            Role::Writer => self.writer_cache_kib,
+            Role::Reader => self.cache_kib,
+        }
+    }
+
+    /// Work that nobody waits for, done while the connection is on its way back. Says how many
+    /// bytes were in the log.
+    pub(crate) fn keep_up(&self, opened: &Opened, optimize: bool) -> u64 {
+        let touched = opened.touched.load(Ordering::Relaxed);
+        let connection = &opened.connection;
+        let frames = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
+        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames);
+        let page = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
+        if optimize {
+            let _ = connection.execute_batch(OPTIMIZE);
+        }
+        opened.touched.store(touched, Ordering::Relaxed);
+        u64::try_from(frames.unwrap_or(0).saturating_mul(page.unwrap_or(0))).unwrap_or(0)
+    }
+
+    /// How large the write-ahead log is, in bytes.
+    pub(crate) fn wal_size(&self) -> u64 {
+        let Database::File { path, .. } = &self.options.database else { return 0 };
+        let wal = self.wal.get_or_init(|| {
+            // SQLite follows links, and does not care for a later change of folder.
+            let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
+            let mut wal = path.into_os_string();
+            wal.push("-wal");
+            wal.into()
+        });
+        std::fs::metadata(wal).map_or(0, |file| file.len())
+    }
+
+    /// Folds the log into the database and removes it, once all connections are closed.
+    pub(crate) fn fold(&self) {
+        let Database::File { path, read_only: false, .. } = &self.options.database else { return };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        if let Ok(last) = Connection::open_with_flags(path, flags) {
+            let _ = last.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()));
+        }
+    }
+}
