@@ -75,14 +75,14 @@ impl<P> State<P> {
 
     /// Gives idle connections to waiters, then starts the connects that demand needs.
     pub(crate) fn serve(&mut self) {
-        if self.suspended || self.closed {
+        if self.suspended || self.closed || !self.bound {
             return;
         }
         while let Some(waiter) = self.first_waiter() {
             let Some((key, connection)) = self.pop_idle() else { break };
             if let Some(reason) = self.unfit(key) {
                 self.close(key, connection, reason);
-            } else if !self.bound || !self.needs_proof(key) {
+            } else if !self.needs_proof(key) {
                 self.hand(waiter, key, connection);
             } else if self.count(Phase::Validating) < self.waiters.queued() {
                 self.validate(key, connection);
@@ -96,9 +96,7 @@ impl<P> State<P> {
                 self.hand(waiter, key, connection);
             }
         }
-        if self.bound {
-            self.start_connects();
-        }
+        self.start_connects();
     }
 
     fn start_connects(&mut self) {

@@ -125,9 +125,10 @@ impl<P> State<P> {
         if let Some(reason) = self.unfit(key) {
             return self.close(key, connection, reason);
         }
-        let waiter = if self.suspended { None } else { self.first_waiter() };
+        // Without a runtime nothing can be proven; who waits was woken and brings one.
+        let waiter = if self.suspended || !self.bound { None } else { self.first_waiter() };
         match waiter {
-            Some(waiter) if proven || !self.needs_proof(key) || !self.bound => {
+            Some(waiter) if proven || !self.needs_proof(key) => {
                 self.hand(waiter, key, connection);
             }
             Some(_) => self.validate(key, connection),

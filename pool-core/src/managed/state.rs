@@ -242,8 +242,11 @@ impl<P> State<P> {
         self.note(Event::Stranded(key));
         self.counts.failed += 1;
         if let Some(key) = key {
-            let (_, waker) = self.waiters.remove(key);
+            let (waiter, waker) = self.waiters.remove(key);
             self.out.discard(waker);
+            if let Place::Handed { slot, connection, .. } = waiter.place {
+                self.place(slot, connection, false);
+            }
         }
     }
 
