@@ -17,6 +17,7 @@ impl<P> State<P> {
             self.close(key, connection, CloseReason::Shrink);
         }
         self.out.changed = true;
+        self.wind(self.now);
         self.serve();
     }
 

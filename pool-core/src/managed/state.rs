@@ -299,7 +299,7 @@ impl<P> State<P> {
         self.check_out(key, self.waiters.caller(waiter));
         let waker = self.waiters.hand(waiter, key, connection, self.now);
         self.out.wake(waker);
-        self.wind(self.now.after(2 * super::tick::GRACE));
+        self.wind(self.now.after(super::tick::GRACE));
     }
 
     pub(super) fn validate(&mut self, key: SlotKey, connection: P) {

@@ -11,8 +11,11 @@ use crate::snapshot::CloseReason;
 pub(super) const GRACE: u64 = 200_000_000;
 
 impl<P> State<P> {
-    /// Does what is due, and says when to come again.
+    /// Does what is due, if anything is, and says when to come again.
     pub(crate) fn tick(&mut self) -> Time {
+        if self.now < self.alarm {
+            return self.alarm;
+        }
         self.note(Event::Tick);
         self.alarm = Time::NEVER;
         self.take_back();
