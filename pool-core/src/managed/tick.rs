@@ -55,8 +55,9 @@ impl<P> State<P> {
             let keepalive = untouched >= slot.keepalive;
             // This one is popped: what stays is what the minimums are held against.
             let sizes = &self.tuning.sizes;
+            // What is to be replaced may be away for a ping, hence no simple difference.
             let needed = self.servers() - self.replacing <= sizes.min_size
-                || self.idle.len() - self.replacing < sizes.min_idle;
+                || self.idle.len().saturating_sub(self.replacing) < sizes.min_idle;
             let reason = if let Some(reason) = self.unfit(key) {
                 Some(reason)
             } else if retire && needed && self.open() < sizes.max_size {
