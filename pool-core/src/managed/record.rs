@@ -23,6 +23,8 @@ pub(crate) struct Slot {
     pub(super) probe_epoch: u32,
     /// Nobody has used it yet.
     pub(super) fresh: bool,
+    /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
+    pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
     pub(crate) born: Time,
     /// Last given back by a user.
@@ -53,6 +55,7 @@ impl Slot {
             epoch,
             probe_epoch: epoch,
             fresh: true,
+            cleaned: false,
             leak_reported: false,
             born: now,
             used_at: now,

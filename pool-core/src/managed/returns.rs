@@ -11,11 +11,11 @@ impl<P> State<P> {
     pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
         self.note(Event::Release { slot: key, verdict });
         let slot = &mut self.slots[key];
-        let retire = self.now >= slot.retire_at;
+        let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
         if !matches!(verdict, Verdict::Rejected { .. }) {
             self.backoff.used();
             self.times.usage.record_nanos(self.now.since(slot.since));
-            (slot.used_at, slot.touched_at) = (self.now, self.now);
+            (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
         }
         let dirty = match verdict {
             Verdict::Clean => None,
@@ -27,6 +27,9 @@ impl<P> State<P> {
                     self.born_unfit();
                 }
                 match fate {
+                    Fate::Reset(_) if cleaned => {
+                        return self.close(key, connection, CloseReason::Reset);
+                    }
                     Fate::Reset(cause) => Some(cause),
                     Fate::Close(cause) => return self.close_broken(key, connection, cause),
                     Fate::Refused => return self.close(key, connection, CloseReason::Validation),
@@ -79,7 +82,7 @@ impl<P> State<P> {
             Settled::Reset { took } => {
                 self.counts.reset += 1;
                 self.times.reset.record_nanos(took);
-                slot.touched_at = self.now;
+                (slot.touched_at, slot.cleaned) = (self.now, true);
             }
             Settled::Kept => {}
             Settled::Failed => {
