@@ -3,8 +3,10 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::shared::Shared;
@@ -58,6 +60,31 @@ impl<M: Manager> Shared<M> {
         self.until(|shared| shared.read(|state| state.open() == 0).then_some(())).await;
     }
 
+    /// Waits for this long at most, by the caller's clock or else the pool's. Where neither has a
+    /// runtime there is nothing to wait by: it looks once.
+    pub(super) async fn limited<T>(
+        &self,
+        within: Duration,
+        future: impl Future<Output = T>,
+    ) -> Option<T> {
+        let (mut future, own) = (pin!(future), self.handle());
+        let limited = {
+            let _inside = match (Handle::try_current(), &own) {
+                (Ok(_), _) => None,
+                (Err(_), Some(own)) => Some(own.enter()),
+                (Err(_), None) => {
+                    let mut once = Context::from_waker(Waker::noop());
+                    return match future.as_mut().poll(&mut once) {
+                        Poll::Ready(found) => Some(found),
+                        Poll::Pending => None,
+                    };
+                }
+            };
+            tokio::time::timeout(within, future)
+        };
+        limited.await.ok()
+    }
+
     /// Waits until a look at the state finds something; it looks again at each change.
     pub(super) async fn until<T>(&self, look: impl Fn(&Self) -> Option<T>) -> T {
         loop {
@@ -80,7 +107,7 @@ pub(super) fn close<M: Manager>(
     let before = shared.read(|state| state.counts.ended.total());
     shared.shut();
     async move {
-        let _ = tokio::time::timeout(within, shared.emptied()).await;
+        let _ = shared.limited(within, shared.emptied()).await;
         let (abandoned, after) = shared.read(|state| (state.open(), state.counts.ended.total()));
         CloseReport {
             took: begun.elapsed(),

@@ -158,7 +158,7 @@ impl<M: Manager> ManagedPool<M> {
             let why = match self.shared.config.acquire_timeout {
                 None => reached.await,
                 Some(within) => {
-                    let reached = tokio::time::timeout(within, reached).await;
+                    let reached = shared.limited(within, reached).await;
                     reached.unwrap_or(Err(Refusal::TimedOut))
                 }
             };
