@@ -273,6 +273,7 @@ impl Manager for FakeManager {
             server: self.server.clone(),
             activity: cx.activity().clone(),
             dirty: None,
+            stained: false,
         })
     }
 
@@ -299,6 +300,7 @@ impl Manager for FakeManager {
                 Condition::Broken(Cause::Disconnected)
             }
             (_, Some(cause)) => Condition::Dirty(cause),
+            _ if connection.stained => Condition::Dirty(Cause::SessionState),
             (Session { transaction: true, .. }, _) => Condition::Dirty(Cause::Transaction),
             _ => Condition::Clean,
         }
@@ -357,6 +359,7 @@ pub struct FakeConnection {
     server: FakeServer,
     activity: Activity,
     dirty: Option<Cause>,
+    stained: bool,
 }
 
 impl FakeConnection {
@@ -411,6 +414,11 @@ impl FakeConnection {
     /// Leaves something behind that has to be reset.
     pub fn soil(&mut self, cause: Cause) {
         self.dirty = Some(cause);
+    }
+
+    /// Leaves something behind that no reset removes.
+    pub fn stain(&mut self) {
+        self.stained = true;
     }
 
     fn session(&self) -> Session {

@@ -243,3 +243,24 @@ async fn r19_a_hook_that_refuses_a_connection_costs_the_caller_nothing_but_that(
     let now = audit(&pool);
     assert_eq!((now.counts.acquired, now.counts.ended.validation), (3, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn r18_a_reset_that_leaves_a_connection_dirty_is_not_tried_for_ever() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(ms(1)));
+    server.always(Op::Reset, Behaviour::Slow(ms(1)));
+    // Dirty whatever is done about it.
+    let pool = builder(&server, 2)
+        .after_connect(|connection| {
+            connection.stain();
+            Ok(())
+        })
+        .build()
+        .unwrap();
+    let error = pool.acquire().within(secs(10)).await.unwrap_err();
+    assert_eq!(error.kind(), pool_core::AcquireErrorKind::TimedOut);
+    let (connects, resets) = (server.calls(Op::Connect), server.calls(Op::Reset));
+    assert!((10..=40).contains(&connects), "{connects} connects in 10 s");
+    assert!(resets <= connects + 1, "{resets} resets of {connects} connections");
+    audit(&pool);
+}

@@ -203,3 +203,46 @@ fn r21_a_pool_that_only_threads_use_leaves_no_thread() {
         assert_eq!(server.held(), 0);
     });
 }
+
+#[test]
+fn r21_closing_needs_no_runtime_of_the_callers() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (server, pool) = runtime.block_on(async {
+            let (server, pool) = pool_of(2);
+            warm(&pool, 2).await;
+            (server, pool)
+        });
+        let held = runtime.block_on(pool.acquire().into_future()).unwrap();
+        assert!(!park_on(pool.close(ms(20))).is_complete());
+        drop(held);
+        assert!(park_on(pool.close(secs(5))).is_complete());
+        assert_eq!(server.held(), 0);
+
+        let (_, never_used) = pool_of(2);
+        assert!(park_on(never_used.close(secs(1))).is_complete());
+        drop(runtime);
+        assert!(park_on(pool.close(secs(1))).is_complete(), "nor one of its own");
+    });
+}
+
+#[test]
+fn r21_a_pool_without_any_runtime_does_not_wait_for_holders() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let (pool, held) = runtime.block_on(async {
+            let (_, pool) = pool_of(1);
+            let held = pool.acquire().await.unwrap();
+            (pool, held)
+        });
+        drop(runtime);
+        let report = park_on(pool.close(ms(50)));
+        assert_eq!(
+            (report.abandoned, report.holders.len()),
+            (1, 1),
+            "there is no clock to wait by"
+        );
+        drop(held);
+        assert_eq!(pool.snapshot().open(), 0);
+    });
+}

@@ -292,3 +292,20 @@ async fn r20_credentials_are_asked_for_at_every_connect() {
     assert_eq!((*first, *second), (1, 2));
     audit(&pool);
 }
+
+#[test]
+fn r20_ready_needs_no_runtime_of_the_callers() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = FakeServer::new();
+        let given = runtime.handle().clone();
+        let pool = builder(&server, 2).min_size(2).runtime(given.clone()).build().unwrap();
+        park_on(pool.ready()).unwrap();
+        server.always(Op::Connect, Behaviour::Hang);
+        let pool =
+            builder(&server, 2).min_size(2).runtime(given).acquire_timeout(ms(20)).build().unwrap();
+        assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::TimedOut);
+        let pool = builder(&server, 2).min_size(2).build().unwrap();
+        assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::NoRuntime);
+    });
+}

@@ -279,3 +279,26 @@ async fn r16_a_server_that_restarts_under_load_is_found_again() {
     assert!(errors <= 8, "only those in use then: {errors}");
     usable(&server, &pool).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn r16_connections_that_died_unused_are_reason_for_one_short_pause_at_most() {
+    for silent in [false, true] {
+        let server = FakeServer::new();
+        let pool = builder(&server, 8).min_size(8).build().unwrap();
+        pool.ready().await.unwrap();
+        sleep(secs(3)).await;
+        if silent {
+            server.silence_all()
+        } else {
+            server.kill_all()
+        }
+        let begun = Instant::now();
+        let first = pool.acquire().await.unwrap().query();
+        assert!(silent || first.is_ok(), "only what nobody can see is handed out");
+        pool.acquire().await.unwrap().query().unwrap();
+        let most = if silent { secs(2) + ms(1) } else { ms(11) };
+        assert!(begun.elapsed() <= most, "silent {silent}: {:?}", begun.elapsed());
+        sleep(secs(30)).await;
+        usable(&server, &pool).await;
+    }
+}

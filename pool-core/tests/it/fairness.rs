@@ -138,3 +138,46 @@ async fn r02_a_forgotten_future_learns_at_its_next_poll_that_the_pool_was_closed
     assert_eq!(error.kind(), pool_core::AcquireErrorKind::Closed);
     assert_eq!(audit(&pool).counts.closed, 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r02_it_is_taken_back_after_200_ms_whatever_else_falls_due_then() {
+    for leak_after in [50, 150, 250, 350] {
+        let server = FakeServer::new();
+        let pool = builder(&server, 1).leak_after(ms(leak_after)).build().unwrap();
+        let guard = pool.acquire().await.unwrap();
+        let mut forgotten = Box::pin(pool.acquire().into_future());
+        assert!(poll_once(&mut forgotten).await.is_pending());
+        settle().await;
+        drop(guard);
+        sleep(ms(199)).await;
+        assert_eq!(pool.snapshot().in_use, 1);
+        sleep(ms(2)).await;
+        assert_eq!(pool.snapshot().in_use, 0, "with another alarm at {leak_after} ms");
+        drop(forgotten);
+        audit(&pool);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r02_handing_on_wakes_nobody_but_the_waiter() {
+    let (_, pool) = pool_of(1);
+    let tasks: Vec<_> = (0..4)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                for _ in 0..250 {
+                    let guard = pool.acquire().await.unwrap();
+                    tokio::task::yield_now().await;
+                    drop(guard);
+                }
+            })
+        })
+        .collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert!(audit(&pool).counts.waited > 900);
+    let recording = pool.flight_recording().to_string();
+    let ticks = recording.lines().filter(|line| line.contains("Tick")).count();
+    assert!(ticks < 10, "the maintenance looked {ticks} times in 1000 hand-offs");
+}

@@ -253,3 +253,51 @@ fn r22_blocking_is_allowed_in_spawn_blocking_and_refused_in_a_task() {
         });
     }
 }
+
+#[test]
+fn r22_what_a_runtime_left_that_ended_by_a_panic_is_proven_first() {
+    live(|| {
+        let server = FakeServer::new();
+        let pool = builder(&server, 2).build().unwrap();
+        for runtime in [current_thread, multi_thread] {
+            let failing = pool.clone();
+            let test = std::thread::spawn(move || {
+                runtime().block_on(async {
+                    drop(failing.acquire().await.unwrap());
+                    panic!("a test that fails");
+                });
+            });
+            assert!(test.join().is_err());
+            eventually("its end is seen", || {
+                format!("{}", pool.flight_recording()).contains("Unbind")
+            });
+            let pings = server.calls(Op::Ping);
+            current_thread().block_on(async { drop(pool.acquire().await.unwrap()) });
+            assert_eq!(server.calls(Op::Ping), pings + 1);
+        }
+        audit(&pool);
+    });
+}
+
+#[test]
+fn r22_a_thread_whose_connect_dies_with_its_runtime_gets_another() {
+    live(|| {
+        let server = FakeServer::new();
+        let doomed = multi_thread();
+        let pool = builder(&server, 1).runtime(doomed.handle().clone()).build().unwrap();
+        server.next(Op::Connect, [Behaviour::Hang]);
+        let (sender, done) = mpsc::channel();
+        doomed.spawn_blocking({
+            let pool = pool.clone();
+            move || {
+                let outcome = pool.blocking().acquire_within(None).map(|guard| guard.id());
+                sender.send(outcome).unwrap();
+            }
+        });
+        eventually("it waits", || server.calls(Op::Connect) == 1);
+        doomed.shutdown_background();
+        let id = done.recv_timeout(secs(3)).expect("at once").expect("served");
+        assert!(id >= 2, "its first connect died");
+        audit(&pool);
+    });
+}

@@ -140,6 +140,24 @@ pub(crate) async fn poll_times<F: Future>(
     .await
 }
 
+/// Runs a future on this thread, outside any runtime.
+pub(crate) fn park_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let (mut future, mut cx) = (std::pin::pin!(future), Context::from_waker(&waker));
+    loop {
+        match future.as_mut().poll(&mut cx) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
 /// Runs a live test under a hard deadline of ten seconds.
 #[track_caller]
 pub(crate) fn live<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) -> T {
