@@ -16,12 +16,12 @@ use pin_project_lite::pin_project;
 use tokio::time::Sleep;
 
 use super::guard::{ManagedGuard, judge_checkout};
+use super::machine::state::State;
+use super::machine::tuning::nanos;
+use super::machine::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
+use super::machine::waiters::WaiterKey;
 use super::shared::Shared;
 use super::slot::Live;
-use super::state::State;
-use super::tuning::nanos;
-use super::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
-use super::waiters::WaiterKey;
 use crate::metrics::Acquired;
 use crate::sync::Arc;
 use crate::{AcquireError, AcquireErrorKind, Manager};

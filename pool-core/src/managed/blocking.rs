@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::ManagedPool;
 use super::acquire::Acquire;
 use super::guard::ManagedGuard;
-use super::vocabulary::{Caller, Who};
+use super::machine::vocabulary::{Caller, Who};
 use crate::{AcquireError, AcquireErrorKind, Manager};
 
 /// A pool for threads, see [`ManagedPool::blocking`].

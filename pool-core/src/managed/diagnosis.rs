@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::panic::Location;
 use std::time::Duration;
 
+use super::machine::state::State;
+use super::machine::vocabulary::{Caller, Phase, Refusal, Time, Who};
 use super::shared::Shared;
-use super::state::State;
-use super::vocabulary::{Caller, Phase, Refusal, Time, Who};
 use crate::error::{self, AcquireError, AcquireErrorKind, Inner, LastError, Nested};
 use crate::holders::Holder;
 use crate::metrics::AcquireFailed;

@@ -5,8 +5,8 @@ use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::machine::vocabulary::{Fate, Verdict};
 use super::slot::Live;
-use super::vocabulary::{Fate, Verdict};
 use crate::metrics::Released;
 use crate::snapshot::CloseReason;
 use crate::{Cause, Condition, Manager};

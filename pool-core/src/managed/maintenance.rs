@@ -1,8 +1,8 @@
 //! The maintenance task: one a pool, asleep until something is due.
 
+use super::machine::vocabulary::Time;
 use super::runtime::Witness;
 use super::shared::Shared;
-use super::vocabulary::Time;
 use crate::Manager;
 use crate::sync::Arc;
 

@@ -2,22 +2,20 @@
 //!
 //! # How it is built
 //!
-//! All state (idle connections, waiters, counts) is one pure state machine ([`state`]) under one
+//! All state (idle connections, waiters, counts) is one pure state machine ([`machine`]) under one
 //! short mutex; around it lies a shell that does what the machine asks for once the lock is
 //! released. The machine's doc says which states a slot has, who may move it, and why no wake-up is
 //! lost; the rest of the argument is here.
 //!
-//! * [`state`], [`returns`], [`demand`], [`fitness`], [`tick`], [`controls`]: the
-//!   machine. [`waiters`]: its queue.
-//!   [`record`]: what it knows of a slot. [`vocabulary`], [`outbox`]: what goes in and comes out.
+//! * [`machine`]: the state machine, its queue, its flight recorder.
 //! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
 //!   is no other way to hold capacity, so every way out of every function gives it back.
-//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding before state; no
-//!   other two locks are ever held together. Under a lock runs nothing of a user's.
+//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding or diagnosis before
+//!   state; no other two locks are ever held together. Under a lock runs nothing of a user's.
 //! * [`acquire`], [`guard`], [`blocking`], [`close`]: what callers hold.
 //! * [`tasks`], [`maintenance`], [`runtime`]: what runs in the background, and on what.
-//! * [`diagnosis`], [`recorder`]: how it explains itself.
+//! * [`diagnosis`]: how it explains itself.
 //!
 //! # Why cancelling is safe
 //!
@@ -36,27 +34,14 @@
 mod acquire;
 mod blocking;
 mod close;
-mod controls;
-mod demand;
 mod diagnosis;
-mod fitness;
 mod guard;
-#[cfg(test)]
-mod machine_test;
+mod machine;
 mod maintenance;
-mod outbox;
-mod record;
-mod recorder;
-mod returns;
 mod runtime;
 mod shared;
 mod slot;
-mod state;
 mod tasks;
-mod tick;
-mod tuning;
-mod vocabulary;
-mod waiters;
 
 use std::fmt;
 use std::future::Future;
@@ -70,7 +55,7 @@ pub use acquire::{Acquire, AcquireFuture};
 pub use blocking::Blocking;
 pub use close::CloseReport;
 pub use guard::ManagedGuard;
-pub use recorder::Recording;
+pub use machine::recorder::Recording;
 
 use crate::config::{ConfigError, PoolConfig, Reuse, Validation};
 use crate::holders::Holder;
@@ -80,9 +65,9 @@ use crate::metrics::Metrics;
 use crate::snapshot::{CloseReason, Snapshot, Statistics};
 use crate::sync::Arc;
 use crate::{AcquireError, AcquireErrorKind};
+use machine::tuning::Sizes;
+use machine::vocabulary::{Caller, Refusal, Settled, Who};
 use shared::{Parts, Shared};
-use tuning::Sizes;
-use vocabulary::{Caller, Refusal, Settled, Who};
 
 /// A pool of the connections that a [`Manager`] makes. Cheap to clone: every clone is a handle to
 /// the same pool, and the last one to go closes it.

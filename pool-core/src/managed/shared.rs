@@ -16,13 +16,13 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::diagnosis::Diagnosis;
-use super::outbox::Outbox;
+use super::machine::outbox::Outbox;
+use super::machine::state::State;
+use super::machine::tuning::{Tuning, nanos};
+use super::machine::vocabulary::Time;
 use super::runtime::Binding;
 use super::slot::{Live, SlotToken};
-use super::state::State;
 use super::tasks;
-use super::tuning::{Tuning, nanos};
-use super::vocabulary::Time;
 use crate::hooks::Hooks;
 use crate::metrics::{Leaked, Metrics, Stalled};
 use crate::sync::{Arc, Mutex, lock};
@@ -77,7 +77,7 @@ struct Wall {
 
 impl<M: Manager> Shared<M> {
     pub(super) fn new(parts: Parts<M>) -> Self {
-        use super::recorder::Recorder;
+        use super::machine::recorder::Recorder;
         let (prepare, finish) = (parts.before_acquire.any_boxed(), parts.after_release.any_boxed());
         let tuning = Tuning::new(&parts.config, prepare, finish);
         let recorder = Recorder::new(parts.config.flight_recorder);

@@ -7,8 +7,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::machine::vocabulary::SlotKey;
 use super::shared::{Shared, quietly};
-use super::vocabulary::SlotKey;
 use crate::Manager;
 use crate::metrics::Closed;
 use crate::sync::Arc;

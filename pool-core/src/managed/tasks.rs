@@ -11,11 +11,11 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use super::outbox::Start;
+use super::machine::outbox::Start;
+use super::machine::tuning::nanos;
+use super::machine::vocabulary::Settled;
 use super::shared::{Shared, quietly};
 use super::slot::{Live, SlotToken};
-use super::tuning::nanos;
-use super::vocabulary::Settled;
 use crate::manager::{BoxError, ConnectContext, ErrorClass, Limits, Reset};
 use crate::metrics::{ConnectFailed, Connected, ResetDone, Validated};
 use crate::snapshot::CloseReason;

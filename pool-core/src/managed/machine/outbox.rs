@@ -6,7 +6,7 @@ use super::vocabulary::{Caller, SlotKey};
 use crate::Cause;
 use crate::manager::Activity;
 
-/// Filled by the state machine, emptied by [`Shared::with`](super::shared::Shared::with). The
+/// Filled by the state machine, emptied by `Shared::with`. The
 /// common case, one waker or nothing, costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {
@@ -62,7 +62,7 @@ impl<P> Outbox<P> {
         self.errands.get_or_insert_default()
     }
 
-    pub(super) fn take_errands(&mut self) -> Option<Box<Errands<P>>> {
+    pub(crate) fn take_errands(&mut self) -> Option<Box<Errands<P>>> {
         self.errands.take()
     }
 }

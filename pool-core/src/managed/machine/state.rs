@@ -1,35 +1,4 @@
-//! The engine's state machine: plain synchronous functions, events in, answers and errands out.
-//!
-//! It knows no runtime, no clock and no connection type: time is set before each event, and a
-//! connection is an opaque `P` that it stores, hands on and gives out, but never drops. Nothing of
-//! a user's runs in here (no manager, hook, waker, `Drop`), so it is always called under one short
-//! lock. What is to be done outside the lock goes into its [`Outbox`].
-//!
-//! # States of a slot, and who moves it
-//!
-//! ```text
-//!                 serve()            connected()                 hand() / acquire()
-//!   (free) ------------> Connecting ------------> Idle <--------------------------> InUse
-//!     ^                      |                    |  ^                                |
-//!     |       connect_failed |           validate |  | settle()             release()  | dirty
-//!     |                      v                    v  |                                v
-//!     +<------ ended() <- Closing <----------- Validating         settle() <----- Resetting
-//! ```
-//!
-//! From every state but `Connecting` a slot may go to `Closing`, and from every state straight to
-//! free when its token is dropped ([`ended`](State::ended)): a panic or a dead runtime lose the
-//! connection, never the slot. A connection and its slot's token travel together inside `P`.
-//!
-//! # Why no wake-up is lost
-//!
-//! A connection becomes available in [`place`](State::place) only, which gives it to the first
-//! waiter or makes it idle. A waiter joins in [`enqueue`](State::enqueue) only, which then calls
-//! [`serve`](State::serve): idle connections go to waiters first. Both run under the lock, so there
-//! is no moment in which a usable idle connection and a queued waiter do not see each other.
-//! Capacity becomes free in [`ended`](State::ended) and [`connect_failed`](State::connect_failed),
-//! which call `serve` too. A handed connection lies in the waiter's node: the waiter takes it, or
-//! gives it back as it leaves ([`give_up`](State::give_up)), or it is taken back
-//! ([`tick`](State::tick)).
+//! [`State`]: all that the machine knows, and the side of it that acquires see.
 
 use std::collections::VecDeque;
 use std::task::Waker;

@@ -1,0 +1,53 @@
+//! The engine's state machine: plain synchronous functions, events in, answers and errands out.
+//!
+//! It knows no runtime, no clock and no connection type: time is set before each event, and a
+//! connection is an opaque `P` that it stores, hands on and gives out, but never drops. Nothing of
+//! a user's runs in here (no manager, hook, waker, `Drop`), so it is always called under one short
+//! lock. What is to be done outside the lock goes into its [`outbox`].
+//!
+//! [`state`] is what it knows, with the callers' side; [`returns`] what comes back; [`demand`] who
+//! gets what, and which connects that takes; [`fitness`] what may stay; [`tick`] what time does;
+//! [`controls`] what operators do. [`waiters`] is the queue, [`record`] what is known of a slot,
+//! [`tuning`] the settings in numbers; [`vocabulary`] and [`outbox`] are what goes in and comes out,
+//! [`recorder`] notes all of it and can play it again.
+//!
+//! # States of a slot, and who moves it
+//!
+//! ```text
+//!                 serve()            connected()                 hand() / acquire()
+//!   (free) ------------> Connecting ------------> Idle <--------------------------> InUse
+//!     ^                      |                    |  ^                                |
+//!     |       connect_failed |           validate |  | settle()             release()  | dirty
+//!     |                      v                    v  |                                v
+//!     +<------ ended() <- Closing <----------- Validating         settle() <----- Resetting
+//! ```
+//!
+//! From every state but `Connecting` a slot may go to `Closing`, and from every state straight to
+//! free when its token is dropped ([`ended`](state::State::ended)): a panic or a dead runtime lose the
+//! connection, never the slot. A connection and its slot's token travel together inside `P`.
+//!
+//! # Why no wake-up is lost
+//!
+//! A connection becomes available in [`place`](state::State::place) only, which gives it to the first
+//! waiter or makes it idle. A waiter joins in [`enqueue`](state::State::enqueue) only, which then calls
+//! [`serve`](state::State::serve): idle connections go to waiters first. Both run under the lock, so there
+//! is no moment in which a usable idle connection and a queued waiter do not see each other.
+//! Capacity becomes free in [`ended`](state::State::ended) and [`connect_failed`](state::State::connect_failed),
+//! which call `serve` too. A handed connection lies in the waiter's node: the waiter takes it, or
+//! gives it back as it leaves ([`give_up`](state::State::give_up)), or it is taken back
+//! ([`tick`](state::State::tick)).
+
+pub(super) mod controls;
+pub(super) mod demand;
+pub(super) mod fitness;
+#[cfg(test)]
+mod life_test;
+pub(super) mod outbox;
+pub(super) mod record;
+pub(super) mod recorder;
+pub(super) mod returns;
+pub(super) mod state;
+pub(super) mod tick;
+pub(super) mod tuning;
+pub(super) mod vocabulary;
+pub(super) mod waiters;
