@@ -113,6 +113,11 @@ impl FakeServer {
         self.end(false, |_| true);
     }
 
+    /// Ends every other connection; the clients see it at once.
+    pub fn kill_half(&self) {
+        self.end(false, |id| id % 2 == 0);
+    }
+
     /// Every other connection goes silent: the client sees nothing, a ping hangs.
     pub fn silence_half(&self) {
         self.end(true, |id| id % 2 == 0);
@@ -142,6 +147,11 @@ impl FakeServer {
     /// How many connections its clients hold, dead ones counted.
     pub fn held(&self) -> usize {
         self.lock().sessions.len()
+    }
+
+    /// The numbers of the connections that its clients hold, dead ones among them.
+    pub fn ids(&self) -> Vec<u64> {
+        self.lock().sessions.keys().copied().collect()
     }
 
     /// The most connections that clients ever held at once, those being opened counted.

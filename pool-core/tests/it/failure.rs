@@ -302,3 +302,16 @@ async fn r16_connections_that_died_unused_are_reason_for_one_short_pause_at_most
         usable(&server, &pool).await;
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r16_when_half_of_them_die_the_other_half_is_kept() {
+    let (server, pool) = pool_of(8);
+    warm(&pool, 8).await;
+    server.kill_half();
+    for guard in &mut hold(&pool, 8).await {
+        guard.query().expect("no dead connection is handed out");
+    }
+    let kept = server.ids().into_iter().filter(|id| *id <= 8);
+    assert_eq!(kept.collect::<Vec<_>>(), [1, 3, 5, 7]);
+    assert_eq!((server.open(), audit(&pool).counts.created), (8, 12));
+}
