@@ -137,8 +137,7 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
         let now = self.shared.now();
         if self.begun.is_none() {
             let this = self.as_mut().project();
-            let task = || tokio::task::try_id().map_or(Who::Unknown, Who::Task);
-            this.caller.who = this.who.unwrap_or_else(task);
+            this.caller.who = this.who.unwrap_or_else(whoever_polls);
             let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
             *this.begun = Some(Begun { at: now, deadline });
             this.shared.look_at_the_wall_clock(now);
@@ -358,6 +357,17 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// When a parked thread has to wake by itself.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.begun.map(|begun| begun.deadline).filter(|deadline| *deadline != Time::NEVER)
+    }
+}
+
+/// The task that polls; in a runtime's `block_on`, which is no task, the thread.
+fn whoever_polls() -> Who {
+    match tokio::task::try_id() {
+        Some(task) => Who::Task(task),
+        None if tokio::runtime::Handle::try_current().is_ok() => {
+            Who::Thread(std::thread::current().id())
+        }
+        None => Who::Unknown,
     }
 }
 

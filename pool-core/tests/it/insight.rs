@@ -375,3 +375,14 @@ async fn r25_a_managers_secret_is_in_no_output() {
         assert!(!output.contains(CANARY) && !output.contains("hunter"), "{output}");
     }
 }
+
+/// `block_on` runs no task; its thread tells who asks.
+#[tokio::test(start_paused = true)]
+async fn r23_a_future_that_is_no_task_is_told_that_it_waits_for_itself() {
+    let (_, pool) = pool_of(1);
+    let guard = pool.acquire().await.unwrap();
+    let error = pool.acquire().within(ms(5)).await.unwrap_err();
+    assert_eq!(error.nested_in().map(|site| site.file()), Some(file!()));
+    assert!(error.to_string().contains("a deadlock"), "{error}");
+    drop(guard);
+}
