@@ -22,7 +22,7 @@ async fn r21_pending_and_new_acquires_fail_at_once() {
         .into_iter()
         .map(|pool| {
             let pool = pool.clone();
-            tokio::spawn(async move { pool.acquire().within(None).await.unwrap_err().kind() })
+            tokio::spawn(async move { pool.acquire().within(secs(3600)).await.unwrap_err().kind() })
         })
         .collect();
     settle().await;

@@ -191,59 +191,6 @@ async fn r20_max_waiting_zero_still_lets_a_cold_pool_open_what_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn r20_ready_waits_for_the_minimums() {
-    let server = FakeServer::new();
-    server.always(Op::Connect, Behaviour::Slow(secs(1)));
-    let pool = builder(&server, 8).min_size(5).max_connecting(2).build().unwrap();
-    let begun = Instant::now();
-    pool.ready().await.unwrap();
-    took(begun, secs(3)); // two, two and one
-    assert_eq!(audit(&pool).idle, 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r20_ready_says_why_not() {
-    let server = FakeServer::new();
-    server.always(Op::Connect, Behaviour::FailAfter(ms(5), pool_core::ErrorClass::Permanent));
-    let pool = builder(&server, 8).min_size(1).build().unwrap();
-    let begun = Instant::now();
-    let error = pool.ready().await.unwrap_err();
-    assert!(begun.elapsed() <= ms(6));
-    assert_eq!(error.kind(), AcquireErrorKind::Connect);
-
-    server.always(Op::Connect, Behaviour::Hang);
-    let pool = builder(&server, 8).min_size(1).acquire_timeout(secs(2)).build().unwrap();
-    let begun = Instant::now();
-    assert_eq!(pool.ready().await.unwrap_err().kind(), AcquireErrorKind::TimedOut);
-    took(begun, secs(2));
-    let waiting = tokio::spawn({
-        let pool = pool.clone();
-        async move { pool.ready().await.unwrap_err().kind() }
-    });
-    settle().await;
-    drop(pool.close(secs(1)));
-    assert_eq!(waiting.await.unwrap(), AcquireErrorKind::Closed);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r20_ready_notices_a_spare_connection_that_comes_back() {
-    let server = FakeServer::new();
-    let pool = builder(&server, 1).min_idle(1).build().unwrap();
-    let guard = pool.acquire().await.unwrap();
-    let waiting = tokio::spawn({
-        let pool = pool.clone();
-        async move { pool.ready().await }
-    });
-    sleep(secs(1)).await;
-    assert!(!waiting.is_finished());
-    let begun = Instant::now();
-    drop(guard);
-    waiting.await.unwrap().unwrap();
-    took(begun, ms(0));
-    audit(&pool);
-}
-
-#[tokio::test(start_paused = true)]
 async fn r20_pressure_is_a_half_when_all_are_in_use_and_nobody_waits() {
     let (_, pool) = pool_of(4);
     assert_eq!(pool.pressure(), 0.0);
@@ -291,21 +238,4 @@ async fn r20_credentials_are_asked_for_at_every_connect() {
     let second = pool.acquire().await.unwrap();
     assert_eq!((*first, *second), (1, 2));
     audit(&pool);
-}
-
-#[test]
-fn r20_ready_needs_no_runtime_of_the_callers() {
-    live(|| {
-        let runtime = tokio::runtime::Runtime::new().unwrap();
-        let server = FakeServer::new();
-        let given = runtime.handle().clone();
-        let pool = builder(&server, 2).min_size(2).runtime(given.clone()).build().unwrap();
-        park_on(pool.ready()).unwrap();
-        server.always(Op::Connect, Behaviour::Hang);
-        let pool =
-            builder(&server, 2).min_size(2).runtime(given).acquire_timeout(ms(20)).build().unwrap();
-        assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::TimedOut);
-        let pool = builder(&server, 2).min_size(2).build().unwrap();
-        assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::NoRuntime);
-    });
 }

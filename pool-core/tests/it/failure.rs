@@ -1,30 +1,12 @@
-//! R12: classes of connect errors. R13: every freed slot serves the queue. R16: restarts.
+//! R12: classes of connect errors. R13: every freed slot serves the queue.
 
 use std::error::Error;
 
-use pool_core::{AcquireErrorKind, Cause, ErrorClass, Phase, Validation};
+use pool_core::{AcquireErrorKind, Cause, ErrorClass, Phase};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::{Instant, sleep};
 
 use crate::support::*;
-
-/// Tasks that acquire, and tell when and how it ended.
-fn ask(
-    pool: &TestPool,
-    tasks: usize,
-) -> Vec<tokio::task::JoinHandle<(std::time::Duration, Result<TestGuard, pool_core::AcquireError>)>>
-{
-    let begun = Instant::now();
-    (0..tasks)
-        .map(|_| {
-            let pool = pool.clone();
-            tokio::spawn(async move {
-                let outcome = pool.acquire().await;
-                (begun.elapsed(), outcome)
-            })
-        })
-        .collect()
-}
 
 #[tokio::test(start_paused = true)]
 async fn r12_a_permanent_error_is_told_to_everyone_who_waits_at_once() {
@@ -199,119 +181,4 @@ async fn r13_failed_and_hanging_connects_free_their_slots() {
     assert!(waited >= secs(10) && waited <= secs(10) + ms(32), "{waited:?}");
     assert_eq!((server.calls(Op::Connect), server.peak()), (3, 1));
     usable(&server, &pool).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_after_a_restart_no_dead_connection_is_handed_out() {
-    let (server, pool) = pool_of(8);
-    warm(&pool, 8).await;
-    server.kill_all();
-    for task in ask(&pool, 8) {
-        let (waited, outcome) = task.await.unwrap();
-        outcome.unwrap().query().unwrap();
-        assert_eq!(waited, ms(0));
-    }
-    assert_eq!(server.hits_on_dead(), 0);
-    usable(&server, &pool).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_after_a_silent_cut_one_failed_probe_makes_all_others_suspect() {
-    let server = FakeServer::new();
-    let pool = builder(&server, 8).validation(Validation::Never).build().unwrap();
-    warm(&pool, 8).await;
-    server.silence_all();
-    let mut first = pool.acquire().await.unwrap();
-    assert!(first.query().is_err(), "one has to find out");
-    drop(first);
-    for round in 0..8 {
-        let begun = Instant::now();
-        pool.acquire().await.unwrap().query().unwrap();
-        assert!(begun.elapsed() <= secs(2), "round {round} took {:?}", begun.elapsed());
-    }
-    assert_eq!(server.hits_on_dead(), 1);
-    sleep(secs(60)).await;
-    usable(&server, &pool).await;
-    assert_eq!(server.hits_on_dead(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_doubt_costs_one_ping_each_and_no_connection_that_is_well() {
-    let server = FakeServer::new();
-    let pool = builder(&server, 8).validation(Validation::Never).build().unwrap();
-    warm(&pool, 8).await;
-    server.kill(8);
-    for guard in hold(&pool, 7).await {
-        drop(guard);
-    }
-    assert_eq!(server.calls(Op::Ping), 7);
-    drop(hold(&pool, 7).await);
-    assert_eq!(server.calls(Op::Ping), 7, "proven once is proven");
-    assert_eq!(audit(&pool).counts.created, 8);
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_a_server_that_restarts_under_load_is_found_again() {
-    let server = FakeServer::new();
-    let pool = builder(&server, 8).validation(Validation::IfIdleFor(secs(5))).build().unwrap();
-    let tasks: Vec<_> = (0..16)
-        .map(|n| {
-            let pool = pool.clone();
-            tokio::spawn(async move {
-                let mut errors = 0;
-                for _ in 0..100 {
-                    let mut guard = pool.acquire().await.unwrap();
-                    sleep(ms(10 + n)).await;
-                    errors += u32::from(guard.query().is_err());
-                }
-                errors
-            })
-        })
-        .collect();
-    sleep(ms(500)).await;
-    server.down();
-    sleep(secs(3)).await;
-    server.up();
-    let mut errors = 0;
-    for task in tasks {
-        errors += task.await.unwrap();
-    }
-    assert!(errors <= 8, "only those in use then: {errors}");
-    usable(&server, &pool).await;
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_connections_that_died_unused_are_reason_for_one_short_pause_at_most() {
-    for silent in [false, true] {
-        let server = FakeServer::new();
-        let pool = builder(&server, 8).min_size(8).build().unwrap();
-        pool.ready().await.unwrap();
-        sleep(secs(3)).await;
-        if silent {
-            server.silence_all()
-        } else {
-            server.kill_all()
-        }
-        let begun = Instant::now();
-        let first = pool.acquire().await.unwrap().query();
-        assert!(silent || first.is_ok(), "only what nobody can see is handed out");
-        pool.acquire().await.unwrap().query().unwrap();
-        let most = if silent { secs(2) + ms(1) } else { ms(11) };
-        assert!(begun.elapsed() <= most, "silent {silent}: {:?}", begun.elapsed());
-        sleep(secs(30)).await;
-        usable(&server, &pool).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn r16_when_half_of_them_die_the_other_half_is_kept() {
-    let (server, pool) = pool_of(8);
-    warm(&pool, 8).await;
-    server.kill_half();
-    for guard in &mut hold(&pool, 8).await {
-        guard.query().expect("no dead connection is handed out");
-    }
-    let kept = server.ids().into_iter().filter(|id| *id <= 8);
-    assert_eq!(kept.collect::<Vec<_>>(), [1, 3, 5, 7]);
-    assert_eq!((server.open(), audit(&pool).counts.created), (8, 12));
 }

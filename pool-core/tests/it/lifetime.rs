@@ -9,24 +9,35 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::*;
 
-/// A hundred connections born together; then an hour in steps of a second.
-async fn cohort(max_size: u32) -> (FakeServer, Vec<usize>, usize) {
+/// Notes how many were left whenever one had ended.
+struct Left(FakeServer, AtomicU64);
+
+impl pool_core::Metrics for Left {
+    fn closed(&self, _: &pool_core::Closed<'_>) {
+        self.1.fetch_min(self.0.open() as u64, Ordering::Relaxed);
+    }
+}
+
+/// A hundred connections born together; then an hour in steps of a second. With how many were
+/// opened in each second, and how many were open at the least.
+async fn cohort(max_size: u32) -> (FakeServer, Vec<usize>, u64) {
     let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(ms(100)));
+    let left = std::sync::Arc::new(Left(server.clone(), AtomicU64::new(100)));
     let pool = builder(&server, max_size)
         .min_size(100)
         .max_connecting(100)
         .idle_timeout(None)
         .max_lifetime(secs(1800))
+        .metrics(left.clone())
         .build()
         .unwrap();
     pool.ready().await.unwrap();
     assert_eq!(server.calls(Op::Connect), 100);
     let begun = Instant::now();
-    let mut fewest = 100;
     for second in 1..=3600 {
         tokio::time::sleep_until(begun + secs(second)).await;
         settle().await;
-        fewest = fewest.min(server.open());
         if second == 1801 {
             let now = pool.snapshot();
             assert_eq!(now.counts.ended.lifetime, 100, "the whole cohort is gone by now");
@@ -37,7 +48,7 @@ async fn cohort(max_size: u32) -> (FakeServer, Vec<usize>, usize) {
     for at in &server.connects()[100..] {
         buckets[(*at - begun).as_secs() as usize] += 1;
     }
-    (server, buckets, fewest)
+    (server, buckets, left.1.load(Ordering::Relaxed))
 }
 
 #[tokio::test(start_paused = true)]
@@ -56,6 +67,39 @@ async fn r09_without_headroom_it_spreads_as_well() {
     let (server, buckets, _) = cohort(100).await;
     assert!(*buckets.iter().max().unwrap() <= 10);
     assert_eq!(server.peak(), 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_on_return_each_goes_by_its_own_share_of_the_lifetime() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 20).max_lifetime(secs(60)).lifetime_jitter(1.0).build().unwrap();
+    let guards = hold(&pool, 20).await;
+    sleep(secs(30)).await;
+    drop(guards);
+    settle().await;
+    let now = audit(&pool);
+    assert!((9..=11).contains(&now.idle), "half of them by half of the time: {}", now.idle);
+    assert_eq!(now.counts.ended.lifetime, u64::from(20 - now.idle));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_what_cannot_be_replaced_stays_for_its_whole_lifetime_and_no_longer() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 4)
+        .min_size(2)
+        .idle_timeout(None)
+        .max_lifetime(secs(60))
+        .lifetime_jitter(0.5)
+        .build()
+        .unwrap();
+    pool.ready().await.unwrap();
+    server.always(Op::Connect, Behaviour::Fail(pool_core::ErrorClass::Transient));
+    sleep(secs(59)).await;
+    assert_eq!(pool.snapshot().idle, 2, "better late than none");
+    sleep(secs(2)).await;
+    let error = pool.acquire().within(secs(1)).await.unwrap_err();
+    assert_eq!(error.kind(), pool_core::AcquireErrorKind::TimedOut);
+    assert_eq!(audit(&pool).counts.ended.lifetime, 2);
 }
 
 #[tokio::test(start_paused = true)]

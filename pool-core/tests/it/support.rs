@@ -8,10 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pool_core::{
-    AcquireFailed, Acquired, Builder, CloseReason, Closed, Connected, Leaked, ManagedGuard,
-    ManagedPool, Manager, Metrics, Snapshot, Stalled,
+    AcquireError, AcquireFailed, Acquired, Builder, CloseReason, Closed, Connected, Leaked,
+    ManagedGuard, ManagedPool, Manager, Metrics, Snapshot, Stalled,
 };
 use pool_testkit::{FakeManager, FakeServer};
+use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 pub(crate) type TestPool = ManagedPool<FakeManager>;
@@ -102,6 +103,23 @@ pub(crate) async fn usable(server: &FakeServer, pool: &TestPool) {
     let snapshot = audit(pool);
     assert_eq!((snapshot.in_use, snapshot.waiting), (0, 0), "{snapshot:?}");
     assert_eq!(server.held(), snapshot.open() as usize);
+}
+
+/// Tasks that acquire, and tell when and how it ended.
+pub(crate) fn ask(
+    pool: &TestPool,
+    tasks: usize,
+) -> Vec<JoinHandle<(Duration, Result<TestGuard, AcquireError>)>> {
+    let begun = Instant::now();
+    (0..tasks)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let outcome = pool.acquire().await;
+                (begun.elapsed(), outcome)
+            })
+        })
+        .collect()
 }
 
 /// Checks that this much time passed on the paused clock, to a tick of its timer.
