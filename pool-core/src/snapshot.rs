@@ -46,7 +46,11 @@ pub struct Snapshot {
     pub counts: Counts,
 }
 
-/// What happened in a pool since it was made. Every number only grows.
+/// What happened in a pool since it was made.
+///
+/// Every number only grows, with one exception: a checkout whose connection is found unfit before
+/// its user sees it is taken back from `acquired`, `waited`, `hits` and `misses`, so that each
+/// acquire is counted once, when it really ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
