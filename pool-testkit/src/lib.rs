@@ -22,6 +22,11 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod conformance;
 mod fake;
+mod faults;
+mod faulty;
 
-pub use fake::{Behaviour, FakeConnection, FakeError, FakeManager, FakeServer, Op};
+pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
+pub use faults::{Behaviour, Faults, Injected, Op};
+pub use faulty::{FaultyConnection, FaultyError, FaultyManager, Watch};

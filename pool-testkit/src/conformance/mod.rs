@@ -1,0 +1,65 @@
+//! The conformance suite: one case for each rule of the contract and for each known way in which
+//! pools have failed, to be run on any manager and any pool.
+//!
+//! Ten lines put a manager of your own through it:
+//!
+//! ```
+//! use pool_testkit::conformance::Harness;
+//! # use pool_testkit::{FakeManager as MyManager, FakeServer};
+//!
+//! struct Mine;
+//!
+//! impl Harness for Mine {
+//!     type Manager = MyManager;
+//!
+//!     async fn new() -> Self {
+//!         Self // start what the manager connects to, one for each case
+//!     }
+//!     fn manager(&self) -> MyManager {
+//! #       if true { return FakeServer::new().manager() }
+//! #       unreachable!()
+//!         // MyManager::new("..")
+//!     }
+//! }
+//!
+//! # macro_rules! conformance { ($($t:tt)*) => {} }
+//! conformance!(Mine, without(
+//!     break_connection = "no way to cut a connection from outside",
+//!     open_connections = "the server does not count",
+//!     transactions = "it has none",
+//!     session_state = "it has none",
+//! ));
+//! ```
+//!
+//! [`conformance!`](crate::conformance!) makes one `#[test]` of each case; what the harness cannot
+//! do is named with its reason, and those cases are ignored with it. [`suite`] lists the cases for
+//! other runners. New cases may come with any version: each is a bug report, not a break.
+//!
+//! # Rules for cases
+//!
+//! A case is an `async fn` that gets a [`Trial`]: a fresh harness, a plan of faults and pools made
+//! to order. It proves one rule, its doc comment says which and where the bug comes from, and it
+//! fails by panicking. It also has to hold on a real clock and a busy machine: it checks order,
+//! counts and states, and times only with [`slack`](Trial::slack). What a pool under test does not
+//! offer at all ends it with [`Cannot`].
+
+mod harness;
+mod list;
+mod trial;
+
+mod failure;
+mod order;
+mod size;
+mod time;
+
+pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
+pub use list::{Case, Needs, Verdict, check, suite};
+pub use trial::Trial;
+
+/// The cases, by what they need of the harness.
+pub mod cases {
+    pub use super::failure::*;
+    pub use super::order::*;
+    pub use super::size::*;
+    pub use super::time::*;
+}
