@@ -140,7 +140,7 @@ impl serde::Serialize for Histogram {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(pool_loom)))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,14 @@
-//! The one place where locks come from, and where they can be exchanged for a model checker's.
+//! The one place where locks come from, and where they are exchanged for a model checker's: loom's
+//! in tests under `--cfg pool_loom`, shuttle's under `--cfg pool_shuttle`.
 
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use std::sync::Arc;
+
+#[cfg(all(test, pool_loom))]
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+#[cfg(pool_shuttle)]
+pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+#[cfg(not(any(all(test, pool_loom), pool_shuttle)))]
+pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
 
 /// Locks; a poisoned lock is taken over, since nothing of a user's ever runs under one.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -5,10 +5,11 @@
 //! what that has asked for: wakes, spawns, closes. Lock order: `runtime` or `diagnosis` before
 //! `state`; no other locks are held together, and nothing of a user's runs under any.
 
+use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
@@ -25,7 +26,7 @@ use super::slot::{Live, SlotToken};
 use super::tasks;
 use crate::hooks::Hooks;
 use crate::metrics::{Leaked, Metrics, Stalled};
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::{Arc, AtomicUsize, Mutex, lock};
 use crate::{Manager, PoolConfig};
 
 /// The wall clock running ahead of the monotonic one by this much means that the machine slept.
@@ -132,6 +133,7 @@ impl<M: Manager> Shared<M> {
     ) -> (R, Outbox<Conn<M>>) {
         let mut state = lock(&self.state);
         state.now = now;
+        let _inside = Inside::enter();
         let result = run(&mut state);
         (result, std::mem::take(&mut state.out))
     }
@@ -220,12 +222,38 @@ impl<M: Manager> fmt::Debug for Shared<M> {
     }
 }
 
+thread_local! {
+    static INSIDE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// This thread runs the state machine, under its lock.
+struct Inside;
+
+impl Inside {
+    fn enter() -> Self {
+        INSIDE.set(true);
+        Self
+    }
+}
+
+impl Drop for Inside {
+    fn drop(&mut self) {
+        INSIDE.set(false);
+    }
+}
+
+/// Whether this thread is in the state machine: what is dropped there is dropped by a panic of
+/// ours, and to lock once more would hang.
+pub(super) fn in_the_machine() -> bool {
+    INSIDE.get()
+}
+
 /// Runs what may be a user's code, whose panic is its own affair.
 pub(crate) fn quietly(run: impl FnOnce()) {
     let _ = catch_unwind(AssertUnwindSafe(run));
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(pool_loom)))]
 mod tests {
     use crate::sync::SECTIONS;
     use crate::{ConnectContext, ManagedPool, Manager};
@@ -243,6 +271,25 @@ mod tests {
         async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
             Ok(())
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_in_the_state_machine_hangs_nobody() {
+        use std::panic::{AssertUnwindSafe, catch_unwind};
+
+        let pool = ManagedPool::builder(Nothing).max_size(2).build().unwrap();
+        drop(pool.acquire().await.unwrap());
+        let idle = pool.shared.with(|state| state.take_idle());
+        let bug = catch_unwind(AssertUnwindSafe(|| {
+            pool.shared.with(|_| {
+                let _dropped_by_the_panic = idle;
+                panic!("a bug of ours");
+            })
+        }));
+        assert!(bug.is_err());
+        assert!(!super::in_the_machine());
+        let guard = pool.acquire().await.expect("the other slot still works");
+        drop(guard);
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,13 +2,14 @@
 //!
 //! A slot is taken as long as its token exists. Whatever happens to the code that has it (an early
 //! return, a panic, a task dropped with its runtime), the token's `Drop` frees the slot and serves
-//! the queue. Tokens are never dropped under the pool's lock: the state machine only moves them.
+//! the queue. Tokens are never dropped under the pool's lock: the state machine only moves them. Were
+//! it to panic, the connection in its hands would lose its slot, but nobody would hang.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::machine::vocabulary::SlotKey;
-use super::shared::{Shared, quietly};
+use super::shared::{Shared, in_the_machine, quietly};
 use crate::Manager;
 use crate::metrics::Closed;
 use crate::sync::Arc;
@@ -37,7 +38,7 @@ impl<M: Manager> SlotToken<M> {
 
 impl<M: Manager> Drop for SlotToken<M> {
     fn drop(&mut self) {
-        if self.spent {
+        if self.spent || in_the_machine() {
             return;
         }
         let (now, abandoned) = (self.shared.now(), self.abandoned);

@@ -40,8 +40,10 @@
 pub(super) mod controls;
 pub(super) mod demand;
 pub(super) mod fitness;
-#[cfg(test)]
+#[cfg(all(test, not(pool_loom)))]
 mod life_test;
+#[cfg(all(test, pool_loom))]
+mod loom_test;
 pub(super) mod outbox;
 pub(super) mod record;
 pub(super) mod recorder;
