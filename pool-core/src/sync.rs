@@ -2,11 +2,15 @@
 //! in tests under `--cfg pool_loom`, shuttle's under `--cfg pool_shuttle`.
 
 pub(crate) use std::sync::Arc;
+#[cfg(not(pool_shuttle))]
+pub(crate) use std::thread_local;
 
 #[cfg(all(test, pool_loom))]
 pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
 #[cfg(pool_shuttle)]
 pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
+#[cfg(pool_shuttle)]
+pub(crate) use shuttle::thread_local;
 #[cfg(not(any(all(test, pool_loom), pool_shuttle)))]
 pub(crate) use std::sync::{Mutex, MutexGuard, atomic::AtomicUsize};
 

@@ -68,7 +68,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
             binds: 0,
             ticket: None,
             key: None,
-            served: false,
+            look: false,
             done: false,
             timer: None,
         }
@@ -105,8 +105,8 @@ pin_project! {
         // The place in the queue that an unfit connection must not cost.
         ticket: Option<u64>,
         key: Option<WaiterKey>,
-        // There is something in the node already.
-        served: bool,
+        // The node is worth a look at once: there is something in it, or a runtime is needed.
+        look: bool,
         done: bool,
         #[pin]
         timer: Option<Sleep>,
@@ -168,7 +168,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
             }
-            if self.key.is_none() || std::mem::take(self.as_mut().project().served) {
+            if self.key.is_none() || std::mem::take(self.as_mut().project().look) {
                 continue; // bound to a runtime, or served at once
             }
             if now >= deadline {
@@ -216,13 +216,15 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let wait = Wait { since: at, deadline, ticket: self.ticket };
         let joined = self.shared.with_at(now, |state| {
             first(state);
-            state.enqueue(wait, caller, waker).map(|key| (key, state.has_outcome(key)))
+            let key = state.enqueue(wait, caller, waker)?;
+            // A runtime lost between the fast path and here has woken only those who waited then.
+            Ok((key, state.has_outcome(key) || !state.bound))
         });
         match joined {
             Err(why) => Some(Err(self.refused(why, false, now))),
-            Ok((key, served)) => {
+            Ok((key, look)) => {
                 let this = self.as_mut().project();
-                (*this.key, *this.served) = (Some(key), served);
+                (*this.key, *this.look) = (Some(key), look);
                 None
             }
         }

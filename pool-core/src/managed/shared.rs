@@ -222,7 +222,7 @@ impl<M: Manager> fmt::Debug for Shared<M> {
     }
 }
 
-thread_local! {
+crate::sync::thread_local! {
     static INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -231,21 +231,21 @@ struct Inside;
 
 impl Inside {
     fn enter() -> Self {
-        INSIDE.set(true);
+        INSIDE.with(|inside| inside.set(true));
         Self
     }
 }
 
 impl Drop for Inside {
     fn drop(&mut self) {
-        INSIDE.set(false);
+        INSIDE.with(|inside| inside.set(false));
     }
 }
 
 /// Whether this thread is in the state machine: what is dropped there is dropped by a panic of
 /// ours, and to lock once more would hang.
 pub(super) fn in_the_machine() -> bool {
-    INSIDE.get()
+    INSIDE.with(Cell::get)
 }
 
 /// Runs what may be a user's code, whose panic is its own affair.

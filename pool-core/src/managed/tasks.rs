@@ -38,7 +38,10 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             let mut shut = shared.shut.subscribe();
             let open = guarded(timeout(within, open(&shared, &cx)));
             let closed = shut.wait_for(|shut| *shut);
-            first_of(open, async { drop(closed.await) }).await
+            first_of(open, async {
+                let _ = closed.await;
+            })
+            .await
         };
         let took = begun.elapsed();
         let name = &shared.config.name;
