@@ -331,8 +331,14 @@ fn handed(state: &State<Token>) -> BTreeSet<u64> {
     state.waiters().iter().filter(|w| in_hand(&w.place)).map(|w| w.ticket).collect()
 }
 
+/// As usual, or as `PROPTEST_CASES` says.
+fn twice_as_many() -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: 2 * usual.cases, ..usual }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(twice_as_many())]
 
     #[test]
     fn r01_r02_r13_r24_hold_after_every_step(
