@@ -66,7 +66,8 @@ pub enum Behaviour {
 /// A plan of how calls go. Every clone is the same plan.
 ///
 /// What is said about a call for the first of these counts: [`next`](Self::next), then
-/// [`at`](Self::at) and [`from`](Self::from), then [`always`](Self::always); else it passes.
+/// [`at`](Self::at) and [`from`](Self::from), then [`sometimes`](Self::sometimes), then
+/// [`always`](Self::always); else it passes.
 #[derive(Clone, Default)]
 pub struct Faults(Arc<Mutex<Plan>>);
 
@@ -74,6 +75,8 @@ pub struct Faults(Arc<Mutex<Plan>>);
 struct Plan {
     next: BTreeMap<Op, VecDeque<Behaviour>>,
     nth: Vec<Nth>,
+    sometimes: Vec<Sometimes>,
+    rng: Option<fastrand::Rng>,
     always: BTreeMap<Op, Behaviour>,
     calls: BTreeMap<Op, u64>,
     fired: u64,
@@ -84,6 +87,13 @@ struct Nth {
     op: Op,
     n: u64,
     lasting: bool,
+    behaviour: Behaviour,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Sometimes {
+    op: Op,
+    one_in: u32,
     behaviour: Behaviour,
 }
 
@@ -108,6 +118,19 @@ impl Faults {
         self.plan().nth.push(Nth { op, n, lasting: true, behaviour });
     }
 
+    /// How one in so many calls of an operation goes, at random. Of several such plans for an
+    /// operation each has its own chance, in their order.
+    pub fn sometimes(&self, op: Op, one_in: u32, behaviour: Behaviour) {
+        let mut plan = self.plan();
+        plan.sometimes.push(Sometimes { op, one_in, behaviour });
+        plan.rng.get_or_insert_with(fastrand::Rng::new);
+    }
+
+    /// Where the chances of [`sometimes`](Self::sometimes) begin, so that they come out alike.
+    pub fn seed(&self, seed: u64) {
+        self.plan().rng = Some(fastrand::Rng::with_seed(seed));
+    }
+
     /// How calls of an operation go from now on, where nothing else is said about them.
     pub fn always(&self, op: Op, behaviour: Behaviour) {
         self.plan().always.insert(op, behaviour);
@@ -118,6 +141,7 @@ impl Faults {
         let mut plan = self.plan();
         plan.next.clear();
         plan.nth.clear();
+        plan.sometimes.clear();
         plan.always.clear();
     }
 
@@ -133,7 +157,8 @@ impl Faults {
 
     /// Counts a call and says how it is to go.
     pub fn call(&self, op: Op) -> Behaviour {
-        let mut plan = self.plan();
+        let mut guard = self.plan();
+        let plan = &mut *guard;
         let calls = plan.calls.entry(op).or_default();
         let n = *calls;
         *calls += 1;
@@ -141,6 +166,7 @@ impl Faults {
         let nth = |nth: &&Nth| nth.op == op && (nth.n == n || nth.lasting && nth.n < n);
         let behaviour = next
             .or_else(|| plan.nth.iter().find(nth).map(|nth| nth.behaviour))
+            .or_else(|| plan.chance(op))
             .or_else(|| plan.always.get(&op).copied())
             .unwrap_or(Behaviour::Ok);
         plan.fired += u64::from(behaviour != Behaviour::Ok);
@@ -173,6 +199,14 @@ impl Faults {
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Plan {
+    fn chance(&mut self, op: Op) -> Option<Behaviour> {
+        let rng = self.rng.as_mut()?;
+        let hit = |chance: &&Sometimes| chance.op == op && rng.u32(..chance.one_in) == 0;
+        self.sometimes.iter().find(hit).map(|chance| chance.behaviour)
     }
 }
 
