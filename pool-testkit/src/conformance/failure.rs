@@ -4,7 +4,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use pool_core::{ErrorClass, PoolExt};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::harness::{Feature, Harness, Outcome};
 use super::trial::Trial;
@@ -34,14 +34,15 @@ pub async fn r12_a_permanent_error_reaches_all_who_wait<H: Harness>(t: Trial<H>)
 /// R12: one permanent error is enough for all who wait: not each has to try for itself.
 pub async fn r12_one_permanent_error_is_enough_for_all<H: Harness>(t: Trial<H>) -> Outcome {
     t.needs(Feature::ErrorClasses)?;
-    let pool = t.pool(t.config(4).max_connecting(1)).await?;
+    let pool = t.pool(t.config(4)).await?;
     t.faults.always(Op::Connect, Behaviour::FailAfter(SHORT, ErrorClass::Permanent));
     let asking: Vec<_> = (0..10).map(|_| t.ask(&pool)).collect();
     for asked in asking {
         assert!(asked.await.expect("no panic").is_err(), "there is none to be had");
     }
     let attempts = t.faults.calls(Op::Connect);
-    assert!(attempts <= 2, "{attempts} attempts for ten who waited together");
+    // As many as may have begun before the first of them failed.
+    assert!(attempts <= 4, "{attempts} attempts for ten who waited together");
     Ok(())
 }
 
@@ -98,9 +99,11 @@ pub async fn r12_a_saturated_server_is_left_alone<H: Harness>(t: Trial<H>) -> Ou
             tokio::spawn(async move { pool.acquire().await.map(drop) })
         })
         .collect();
+    let begun = Instant::now();
     sleep(SHORT * 3).await;
-    let attempts = t.faults.calls(Op::Connect) - 3;
-    assert!((1..=40).contains(&attempts), "{attempts} attempts in 0.3 s");
+    let (attempts, elapsed) = (t.faults.calls(Op::Connect) - 3, begun.elapsed());
+    let most = 10 + elapsed.as_millis() / 10; // pauses of 20 ms at least, but for the first few
+    assert!((1..=most).contains(&u128::from(attempts)), "{attempts} attempts in {elapsed:?}");
     assert_eq!(t.watch.alive(), 3, "what there is is kept");
     drop(guards);
     for task in tasks {
@@ -153,9 +156,11 @@ pub async fn r12_transient_errors_are_retried_until_the_deadline<H: Harness>(
 /// Origin: every cause was `PoolTimedOut` (transact-rs/sqlx#3808).
 pub async fn r12_the_time_out_carries_the_last_connect_error<H: Harness>(t: Trial<H>) -> Outcome {
     t.needs(Feature::LastError)?;
+    t.needs(Feature::AcquireTimeout)?;
     let pool = t.pool(t.config(2).acquire_timeout(SHORT)).await?;
     t.faults.always(Op::Connect, Behaviour::Fail(ErrorClass::Transient));
-    let error = pool.acquire().await.err().expect("there is none to be had");
+    let acquired = timeout(SOON, pool.acquire()).await.expect("a time-out");
+    let error = acquired.err().expect("there is none to be had");
     let (text, wanted) = (error.to_string(), "failed Connect (transient)");
     assert!(text.contains(wanted), "its text does not say {wanted:?}: {text}");
     let mut cause = error.source();

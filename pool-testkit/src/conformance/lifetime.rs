@@ -51,27 +51,19 @@ pub async fn r09_a_connection_that_is_never_idle_ends_too<H: Harness>(t: Trial<H
 pub async fn r09_a_cohort_does_not_expire_together<H: Harness>(t: Trial<H>) -> Outcome {
     const COHORT: u32 = 20;
     t.needs(Feature::Lifetime)?;
-    t.needs(Feature::Minimums)?;
-    let config = t.config(COHORT).min_size(COHORT).min_idle(COHORT).max_connecting(COHORT);
+    let config = t.config(COHORT).max_connecting(COHORT);
     let config = config.idle_timeout(None).max_lifetime(LIFETIME).lifetime_jitter(0.5);
     let pool = t.pool(config).await?;
-    let all = u64::from(COHORT);
-    t.eventually("the cohort is there", || t.faults.calls(Op::Connect) >= all).await;
-    // How many were opened in each stretch of 30 ms, while the first of them are replaced.
-    let begun = Instant::now();
-    let mut before = t.faults.calls(Op::Connect);
-    while begun.elapsed() < LIFETIME {
+    drop(t.hold(&pool, COHORT).await);
+    let (begun, mut before) = (Instant::now(), 0);
+    while begun.elapsed() < LIFETIME + SHORT {
         let stretch = Instant::now();
         sleep(Duration::from_millis(30)).await;
-        let now = t.faults.calls(Op::Connect);
+        let (now, stretch) = (t.faults.calls(Op::Drop), stretch.elapsed());
         // On a machine that stood still in between it proves nothing.
-        if stretch.elapsed() < SHORT {
-            assert!(
-                now - before <= all / 2,
-                "{} of {all} in {:?}",
-                now - before,
-                stretch.elapsed()
-            );
+        if stretch < SHORT {
+            let ended = now - before;
+            assert!(ended <= u64::from(COHORT / 2), "{ended} of {COHORT} ended in {stretch:?}");
         }
         before = now;
     }
@@ -114,7 +106,7 @@ pub async fn r09_pruning_leaves_the_minimum_alone<H: Harness>(t: Trial<H>) -> Ou
     t.needs(Feature::Minimums)?;
     let config = t.config(4).min_size(2).min_idle(2);
     let pool = t.pool(config.idle_timeout(Duration::from_millis(20))).await?;
-    t.eventually("the minimum is there", || t.watch.alive() == 2).await;
+    t.eventually("the minimum is there", || t.watch.alive() >= 2).await;
     for _ in 0..15 {
         sleep(Duration::from_millis(20)).await;
         assert_eq!(t.watch.alive(), 2, "the minimum is kept");
@@ -136,11 +128,10 @@ pub async fn r09_pruning_takes_nothing_that_a_waiter_needs<H: Harness>(t: Trial<
         let guard = pool.acquire().await.expect("nobody else asks");
         let waiting = t.ask(&pool);
         sleep(Duration::from_millis(3)).await;
-        let number = FaultyConnection::number(&guard);
+        let ended = t.faults.calls(Op::Drop);
         drop(guard);
-        let guard = waiting.await.expect("no panic").expect("served");
-        assert_eq!(FaultyConnection::number(&guard), number, "it was closed instead");
-        drop(guard);
+        drop(waiting.await.expect("no panic").expect("served"));
+        assert_eq!(t.faults.calls(Op::Drop), ended, "it was closed instead");
     }
     Ok(())
 }
