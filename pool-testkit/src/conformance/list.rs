@@ -183,6 +183,7 @@ macro_rules! __conformance {
                 r08_a_timeout_per_acquire_counts_instead_of_the_pools
                 r08_the_longest_durations_do_not_overflow
                 r09_a_connection_that_is_never_idle_ends_too
+                r09_what_comes_back_too_old_is_closed
                 r09_a_cohort_does_not_expire_together
                 r09_the_jitter_is_fixed_at_birth
                 r09_pruning_leaves_the_minimum_alone
