@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pool_core::{ErrorClass, PoolExt};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::harness::{Feature, Harness, Outcome};
@@ -119,6 +120,9 @@ pub async fn r05_demand_that_has_vanished_starts_nothing<H: Harness>(t: Trial<H>
     asking.iter().for_each(|asked| asked.abort());
     for asked in asking {
         drop(asked.await); // cancelled, or served just before
+    }
+    for _ in 0..16 {
+        yield_now().await; // for those that were about to start
     }
     let started = t.faults.calls(Op::Connect);
     sleep(SHORT * 2).await;
