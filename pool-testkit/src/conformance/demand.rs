@@ -17,7 +17,7 @@ const LONG: Duration = Duration::from_millis(800);
 /// R3: an acquire that is cancelled does not cancel the connect it caused: the next gets what comes
 /// of it.
 ///
-/// Origin: with a connect in the caller's own future each impatient caller starts from the
+/// With a connect in the caller's own future each impatient caller starts from the
 /// beginning, and a server slower than their patience is never reached.
 pub async fn r03_a_connect_goes_on_without_its_caller<H: Harness>(t: Trial<H>) -> Outcome {
     t.needs(Feature::BackgroundConnects)?;

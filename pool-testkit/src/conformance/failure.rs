@@ -116,7 +116,7 @@ pub async fn r12_a_saturated_server_is_left_alone<H: Harness>(t: Trial<H>) -> Ou
 /// R12: transient errors are tried again for those who wait: they are served once the server is
 /// back.
 ///
-/// Origin: a restart of the server that everybody sees who asks in that moment.
+/// Otherwise everybody who asks in that moment sees a restart of the server.
 pub async fn r12_waiters_are_served_when_the_server_is_back<H: Harness>(t: Trial<H>) -> Outcome {
     t.needs(Feature::Retries)?;
     let pool = t.pool(t.config(2)).await?;

@@ -32,7 +32,7 @@ pub async fn r02_two_thousand_at_once_are_all_served<H: Harness>(t: Trial<H>) ->
 
 /// R2: a loop of acquires that are all served at once lets other tasks of its thread run.
 ///
-/// Origin: the rule of tokio's own primitives, which a pool on a plain mutex does not keep.
+/// It is the rule of tokio's own primitives, which a pool on a plain mutex does not keep.
 pub async fn r02_a_loop_that_is_always_served_starves_no_other_task<H: Harness>(
     t: Trial<H>,
 ) -> Outcome {

@@ -160,7 +160,7 @@ pub async fn r10_what_the_server_would_cut_ends_before<H: Harness>(t: Trial<H>) 
 
 /// R10: a lifetime that the server sets counts like the pool's own.
 ///
-/// Origin: tokens that expire with the connection (transact-rs/sqlx#445, #3117).
+/// Origin: tokens that expire after a quarter of an hour (transact-rs/sqlx#445, #3117).
 pub async fn r10_a_lifetime_of_the_servers_counts<H: Harness>(t: Trial<H>) -> Outcome {
     stays_ahead_of(t, Limits::none().lifetime(SHORT * 3), SHORT * 3).await
 }

@@ -109,8 +109,8 @@ pub async fn r02_a_return_takes_effect_at_once<H: Harness>(t: Trial<H>) -> Outco
 /// R2: what was handed to a future that nobody polls any more does not keep the others waiting for
 /// ever.
 ///
-/// Origin: a branch of a `select!` that was left behind with the turn in its hands, in every pool
-/// and semaphore that hands over to a waiter.
+/// It happens to a branch of a `select!` that is left behind with the turn in its hands, in every
+/// pool and semaphore that hands over to a waiter.
 pub async fn r02_a_forgotten_future_does_not_block_the_others<H: Harness>(t: Trial<H>) -> Outcome {
     let pool = t.pool(t.config(1)).await?;
     let mut guards = t.hold(&pool, 1).await;

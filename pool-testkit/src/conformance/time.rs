@@ -203,7 +203,7 @@ pub async fn r08_a_timeout_per_acquire_counts_instead_of_the_pools<H: Harness>(
 
 /// R8: no duration overflows.
 ///
-/// Origin: `Instant::now() + timeout` panics from some length on, in fast_pool among others.
+/// `Instant::now() + timeout` panics from some length on.
 pub async fn r08_the_longest_durations_do_not_overflow<H: Harness>(t: Trial<H>) -> Outcome {
     let config = t
         .config(1)
