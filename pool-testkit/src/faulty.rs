@@ -71,6 +71,7 @@ struct Seen {
     connecting: usize,
     peak: usize,
     peak_connecting: usize,
+    made: u64,
     violations: Vec<String>,
 }
 
@@ -131,9 +132,14 @@ impl<M: Manager> Manager for FaultyManager<M> {
         self.faults.act(Op::Connect).await.map_err(FaultyError::Injected)?;
         let real = self.real.connect(cx).await.map_err(FaultyError::Real)?;
         drop(connecting);
-        self.watch.count(|seen| seen.alive += 1);
+        let mut number = 0;
+        self.watch.count(|seen| {
+            seen.alive += 1;
+            seen.made += 1;
+            number = seen.made;
+        });
         let (faults, watch) = (self.faults.clone(), self.watch.clone());
-        Ok(FaultyConnection { real: Some(real), under_way: None, faults, watch })
+        Ok(FaultyConnection { real: Some(real), number, under_way: None, faults, watch })
     }
 
     async fn ping(&self, connection: &mut Self::Connection) -> Result<(), Self::Error> {
@@ -196,6 +202,7 @@ impl<M: Manager> Manager for FaultyManager<M> {
 pub struct FaultyConnection<C> {
     /// There until it is closed.
     real: Option<C>,
+    number: u64,
     /// What was begun on it and did not come to a good end.
     under_way: Option<Op>,
     faults: Faults,
@@ -203,6 +210,12 @@ pub struct FaultyConnection<C> {
 }
 
 impl<C> FaultyConnection<C> {
+    /// Its number: the first that a [`Watch`] sees opened is 1. No method, since the real
+    /// connection may have one of this name.
+    pub fn number(this: &Self) -> u64 {
+        this.number
+    }
+
     fn begin(&mut self, op: Op) {
         self.look("used");
         self.under_way = Some(op);
@@ -257,7 +270,7 @@ pub enum FaultyError<E> {
     Real(E),
 }
 
-impl<E: Into<BoxError>> From<FaultyError<E>> for BoxError {
+impl<E: Into<Self>> From<FaultyError<E>> for BoxError {
     fn from(error: FaultyError<E>) -> Self {
         match error {
             FaultyError::Injected(injected) => Box::new(injected),

@@ -165,6 +165,20 @@ pub enum Feature {
     Counts,
     /// Connects that may go on without their caller.
     BackgroundConnects,
+    /// `min_size`, as opposed to `min_idle`.
+    MinSize,
+    /// `min_idle`, as opposed to `min_size`.
+    MinIdle,
+    /// `max_connecting`.
+    MaxConnecting,
+    /// Failed connects that are tried again for those who wait.
+    Retries,
+    /// Connect errors that mean different things by their class.
+    ErrorClasses,
+    /// Errors that say what the last connect error was.
+    LastError,
+    /// The connection returned last is taken first.
+    Lifo,
 }
 
 /// Why a case does not apply to the pool under test.

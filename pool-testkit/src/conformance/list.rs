@@ -124,7 +124,7 @@ pub fn suite<H: Harness>() -> Vec<Case<H>> {
     crate::__conformance!(@list suite H)
 }
 
-/// One `#[test]` for each case of the [conformance suite](crate::conformance).
+/// One `#[test]` for each case of the [conformance suite](mod@crate::conformance).
 ///
 /// `conformance!(MyHarness)`, or with what the harness cannot do and why:
 /// `conformance!(MyHarness, without(break_connection = "reason", transactions = "reason"))`. Those
@@ -146,12 +146,72 @@ macro_rules! __conformance {
         $crate::__conformance! { @$then $($args)*;
             Nothing {
                 r01_never_more_than_max_size
+                r01_churn_never_exceeds_max_size
+                r01_gauges_never_exceed_max_size
+                r02_waiters_are_served_in_order
+                r02_a_newcomer_never_overtakes_a_waiter
+                r02_those_who_come_back_queue_up_again
+                r02_a_return_takes_effect_at_once
+                r02_a_forgotten_future_does_not_block_the_others
+                r02_the_connection_returned_last_is_reused_first
+                r02_two_thousand_at_once_are_all_served
+                r02_a_loop_that_is_always_served_starves_no_other_task
+                r02_a_release_that_meets_an_acquire_is_not_lost
+                r02_nobody_waits_for_ever_among_threads
+                r03_a_connect_goes_on_without_its_caller
+                r04_a_returned_connection_overtakes_a_slow_connect
+                r04_what_lost_the_race_is_kept
+                r05_never_more_connects_at_once_than_max_connecting
+                r05_bursts_open_as_many_as_were_in_use_at_once
+                r05_demand_that_has_vanished_starts_nothing
+                r05_a_server_that_is_down_is_not_hammered
+                r05_after_a_failure_connects_go_one_at_a_time
+                r06_without_a_minimum_nothing_is_opened_before_it_is_asked_for
+                r06_min_size_counts_those_in_use
+                r06_min_idle_is_kept_on_top_of_those_in_use
+                r06_above_max_idle_a_returned_connection_is_closed
+                r06_it_shrinks_back_to_its_minimum_with_nobody_asking
+                r07_a_connect_that_hangs
+                r07_a_ping_that_hangs
+                r07_a_ping_that_hangs_does_not_use_up_the_acquire
+                r07_a_close_that_hangs
+                r07_holders_who_never_return
+                r07_one_connect_that_hangs_does_not_starve_the_others
+                r08_zero_tries_once
+                r08_zero_as_a_setting_is_not_limitlessness
+                r08_none_waits_without_limit
+                r08_a_timeout_per_acquire_counts_instead_of_the_pools
+                r08_the_longest_durations_do_not_overflow
+                r09_a_connection_that_is_never_idle_ends_too
+                r09_what_comes_back_too_old_is_closed
+                r09_a_cohort_does_not_expire_together
+                r09_the_jitter_is_fixed_at_birth
+                r09_pruning_leaves_the_minimum_alone
+                r09_pruning_takes_nothing_that_a_waiter_needs
+                r10_what_the_server_would_cut_ends_before
+                r10_a_lifetime_of_the_servers_counts
+                r12_a_permanent_error_reaches_all_who_wait
+                r12_one_permanent_error_is_enough_for_all
+                r12_a_permanent_error_is_remembered_for_a_moment
+                r12_a_permanent_error_is_not_remembered_for_ever
+                r12_what_is_open_serves_in_spite_of_permanent_errors
+                r12_a_saturated_server_is_left_alone
+                r12_waiters_are_served_when_the_server_is_back
+                r12_transient_errors_are_retried_until_the_deadline
+                r12_the_time_out_carries_the_last_connect_error
+                r13_a_broken_return_serves_the_queue
+                r13_an_invalidated_connection_serves_the_queue
+                r13_a_failed_connect_serves_the_queue
+                r13_a_hung_connect_serves_the_queue
+                r13_a_panicking_connect_serves_the_queue
+                r13_a_failed_ping_serves_the_queue
             }
             BreakConnection {
             }
             OpenConnections {
             }
             Transactions {
+                r07_a_reset_that_hangs
             }
             SessionState {
             }

@@ -47,18 +47,26 @@ mod harness;
 mod list;
 mod trial;
 
+mod capacity;
+mod demand;
 mod failure;
+mod fairness;
+mod lifetime;
 mod order;
 mod size;
 mod time;
 
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
-pub use trial::Trial;
+pub use trial::{Acquired, Trial};
 
 /// The cases, by what they need of the harness.
 pub mod cases {
+    pub use super::capacity::*;
+    pub use super::demand::*;
     pub use super::failure::*;
+    pub use super::fairness::*;
+    pub use super::lifetime::*;
     pub use super::order::*;
     pub use super::size::*;
     pub use super::time::*;

@@ -28,7 +28,7 @@ pub struct Trial<H: Harness> {
 }
 
 /// What an acquire comes to.
-pub(super) type Acquired<H> = Result<PoolGuard<Connection<H>>, AcquireError>;
+pub type Acquired<H> = Result<PoolGuard<Connection<H>>, AcquireError>;
 
 impl<H: Harness> Trial<H> {
     pub(super) async fn new() -> Self {
@@ -108,6 +108,28 @@ impl<H: Harness> Trial<H> {
     pub fn ask(&self, pool: &SharedPool<H>) -> JoinHandle<Acquired<H>> {
         let pool = pool.clone();
         tokio::spawn(async move { pool.acquire_with(Request::new()).await })
+    }
+
+    /// Acquires until it gets one, for settings under which an acquire may well be too late.
+    pub async fn patient(&self, pool: &SharedPool<H>) -> PoolGuard<Connection<H>> {
+        let served = async {
+            loop {
+                match pool.acquire_with(Request::new()).await {
+                    Ok(guard) => return guard,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        };
+        timeout(PATIENCE, served).await.expect("the pool serves again")
+    }
+
+    /// Acquires, and fails unless that ends within the given time, well or not.
+    pub async fn in_time(&self, within: Duration, acquire: impl Future<Output = Acquired<H>>) {
+        let begun = Instant::now();
+        let ended = timeout(within + self.slack() + Duration::from_secs(1), acquire).await;
+        let elapsed = begun.elapsed();
+        assert!(ended.is_ok(), "no end after {elapsed:?}, but the limit is {within:?}");
+        assert!(elapsed <= within + self.slack(), "{elapsed:?}, but the limit is {within:?}");
     }
 
     /// Lets tasks run until they wait for something.
