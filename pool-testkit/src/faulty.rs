@@ -133,7 +133,8 @@ impl<M: Manager> Manager for FaultyManager<M> {
         drop(connecting);
         self.watch.count(|seen| seen.alive += 1);
         let (faults, watch) = (self.faults.clone(), self.watch.clone());
-        Ok(FaultyConnection { real: Some(real), under_way: None, faults, watch })
+        let real = Some(real);
+        Ok(FaultyConnection { real, under_way: None, soiled: None, marked: false, faults, watch })
     }
 
     async fn ping(&self, connection: &mut Self::Connection) -> Result<(), Self::Error> {
@@ -149,7 +150,10 @@ impl<M: Manager> Manager for FaultyManager<M> {
         match self.faults.call(Op::Condition) {
             Behaviour::Fail(_) => Condition::Broken(Cause::Other("injected")),
             Behaviour::Panic => panic!("{}", panic_text(Op::Condition)),
-            _ => self.real.condition(connection.real_mut()),
+            _ => match (self.real.condition(connection.real_mut()), connection.soiled) {
+                (Condition::Clean, Some(cause)) => Condition::Dirty(cause),
+                (condition, _) => condition,
+            },
         }
     }
 
@@ -160,9 +164,17 @@ impl<M: Manager> Manager for FaultyManager<M> {
     ) -> Result<Reset, Self::Error> {
         connection.begin(Op::Reset);
         self.faults.act(Op::Reset).await.map_err(FaultyError::Injected)?;
-        let reset = self.real.reset(connection.real_mut(), why).await;
-        let reset = reset.map_err(FaultyError::Real)?;
-        connection.under_way = None;
+        let clean = self.real.condition(connection.real_mut()) == Condition::Clean;
+        let reset = match connection.soiled {
+            Some(Cause::SessionState) if clean => Reset::Wiped,
+            Some(_) if clean => Reset::Kept,
+            _ => {
+                let reset = self.real.reset(connection.real_mut(), why).await;
+                reset.map_err(FaultyError::Real)?
+            }
+        };
+        (connection.under_way, connection.soiled) = (None, None);
+        connection.marked &= reset == Reset::Kept;
         Ok(reset)
     }
 
@@ -198,11 +210,35 @@ pub struct FaultyConnection<C> {
     real: Option<C>,
     /// What was begun on it and did not come to a good end.
     under_way: Option<Op>,
+    soiled: Option<Cause>,
+    marked: bool,
     faults: Faults,
     watch: Watch,
 }
 
 impl<C> FaultyConnection<C> {
+    /// Makes the connection dirty until it is reset, though nothing real was left behind: such a
+    /// reset does not reach the real manager. One for [`Cause::SessionState`] wipes the session.
+    pub fn soil(&mut self, cause: Cause) {
+        self.soiled = Some(cause);
+    }
+
+    /// Whether it was made dirty and not reset since.
+    pub fn is_soiled(&self) -> bool {
+        self.soiled.is_some()
+    }
+
+    /// Leaves a mark in the session, as `after_connect` may set something up: it stays until a
+    /// reset wipes the session.
+    pub fn mark(&mut self) {
+        self.marked = true;
+    }
+
+    /// Whether the mark is there.
+    pub fn is_marked(&self) -> bool {
+        self.marked
+    }
+
     fn begin(&mut self, op: Op) {
         self.look("used");
         self.under_way = Some(op);
