@@ -1,12 +1,15 @@
 //! [`FaultyManager`]: any manager, with faults where a plan says so.
 
-use std::fmt;
+mod error;
+
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
 
-use crate::faults::{Behaviour, Faults, Injected, Op, panic_text};
+use crate::faults::{Behaviour, Faults, Op, panic_text};
+
+pub use error::FaultyError;
 
 /// Puts faults into the calls of a real manager, as a plan says, and watches how its pool treats
 /// the connections.
@@ -279,34 +282,6 @@ impl<C> Drop for FaultyConnection<C> {
         self.watch.count(|seen| seen.alive -= 1);
         if self.faults.call(Op::Drop) == Behaviour::Panic && !std::thread::panicking() {
             panic!("{}", panic_text(Op::Drop));
-        }
-    }
-}
-
-/// An error of a [`FaultyManager`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum FaultyError<E> {
-    /// The plan's.
-    Injected(Injected),
-    /// The real manager's.
-    Real(E),
-}
-
-impl<E: Into<BoxError>> From<FaultyError<E>> for BoxError {
-    fn from(error: FaultyError<E>) -> Self {
-        match error {
-            FaultyError::Injected(injected) => Box::new(injected),
-            FaultyError::Real(error) => error.into(),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for FaultyError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Injected(injected) => injected.fmt(f),
-            Self::Real(error) => error.fmt(f),
         }
     }
 }

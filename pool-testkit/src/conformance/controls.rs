@@ -69,7 +69,7 @@ pub async fn r20_a_suspended_pool_hands_nothing_out_until_it_is_resumed<H: Harne
     pool.suspend();
     let waiting = t.pass_by(&object);
     drop(held);
-    let error = pool.acquire().within(ms(50)).await.expect_err("it is suspended");
+    let error = pool.acquire().within(ms(50)).await.map(drop).expect_err("it is suspended");
     assert_eq!(error.kind(), AcquireErrorKind::Suspended, "{error}");
     assert_eq!(t.faults.calls(Op::Connect), 1, "connects");
     assert!(!waiting.is_finished(), "served while suspended");
@@ -159,7 +159,7 @@ pub async fn r20_max_waiting_sheds_the_rest_and_no_other<H: Harness>(t: Trial<H>
     t.eventually("two wait", || pool.snapshot().waiting == 2).await;
     let begun = Instant::now();
     for _ in 0..5 {
-        let error = pool.acquire().await.expect_err("two wait already");
+        let error = pool.acquire().await.map(drop).expect_err("two wait already");
         assert_eq!(error.kind(), AcquireErrorKind::QueueFull, "{error}");
     }
     t.took(begun, Duration::ZERO);

@@ -56,6 +56,7 @@ mod cancel;
 mod clean;
 mod close;
 mod controls;
+mod counts;
 mod insight;
 mod panics;
 mod proof;
@@ -78,6 +79,7 @@ pub mod cases {
     pub use super::clean::*;
     pub use super::close::*;
     pub use super::controls::*;
+    pub use super::counts::*;
     pub use super::insight::*;
     pub use super::panics::*;
     pub use super::proof::*;
