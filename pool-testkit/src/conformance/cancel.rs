@@ -134,7 +134,7 @@ pub async fn r14_a_ping_that_was_cut_off_ends_its_connection<H: Harness>(t: Tria
     t.faults.next(Op::Ping, [Behaviour::Hang]);
     let _ = timeout(ms(200), pool.acquire_with(Request::new())).await;
     t.usable(&pool, 1).await;
-    assert_eq!(t.faults.calls(Op::Connect), 2, "the first connection is not used again");
+    assert!(t.faults.calls(Op::Connect) >= 2, "the first connection was used again");
     Ok(())
 }
 
@@ -147,7 +147,7 @@ pub async fn r14_a_reset_that_was_cut_off_ends_its_connection<H: Harness>(t: Tri
     guard.soil(Cause::Running);
     drop(guard);
     t.usable(&pool, 1).await;
-    assert_eq!(t.faults.calls(Op::Connect), 2, "the first connection is not used again");
+    assert!(t.faults.calls(Op::Connect) >= 2, "the first connection was used again");
     Ok(())
 }
 

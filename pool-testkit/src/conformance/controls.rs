@@ -41,6 +41,28 @@ pub async fn r20_a_pool_made_smaller_comes_down_and_stays_there<H: Harness>(
     Ok(())
 }
 
+/// R20: a pool made smaller hands what comes back above its new size to nobody, though they wait.
+///
+/// Origin: in mobc the setter of the size has no effect.
+pub async fn r20_a_pool_made_smaller_serves_no_more_than_it_may<H: Harness>(
+    t: Trial<H>,
+) -> Outcome {
+    let (pool, object) = t.own(t.config(3))?;
+    let held = t.hold(&object, 3).await;
+    let waiting = [t.ask(&object), t.ask(&object), t.ask(&object)];
+    t.eventually("three wait", || pool.snapshot().waiting == 3).await;
+    pool.resize(&t.config(1)).expect("the sizes are valid");
+    drop(held);
+    t.eventually("those above one have ended", || t.watch.alive() <= 1).await;
+    t.settle().await;
+    let now = pool.snapshot();
+    assert_eq!((now.in_use, now.waiting), (1, 2), "{now:?}");
+    for waiting in waiting {
+        drop(waiting.await.expect("no panic").expect("served, one after the other"));
+    }
+    Ok(())
+}
+
 /// R20: a pool made smaller closes spare connections now.
 pub async fn r20_a_pool_made_smaller_closes_spare_ones_now<H: Harness>(t: Trial<H>) -> Outcome {
     let (pool, object) = t.own(t.config(4))?;

@@ -190,6 +190,7 @@ macro_rules! __conformance {
                 r19_failed_pings_cost_no_caller_an_error
                 r20_a_pool_made_larger_serves_who_waits
                 r20_a_pool_made_smaller_comes_down_and_stays_there
+                r20_a_pool_made_smaller_serves_no_more_than_it_may
                 r20_a_pool_made_smaller_closes_spare_ones_now
                 r20_sizes_that_make_no_sense_change_nothing
                 r20_a_suspended_pool_hands_nothing_out_until_it_is_resumed

@@ -242,6 +242,7 @@ pub async fn r15_a_panic_in_every_method_of_an_observer<H: Harness>(t: Trial<H>)
     let mut guard = guards.pop().expect("one is left");
     guard.soil(Cause::Running);
     drop(guard);
+    t.warm(&pool, 2).await;
     t.eventually("a reset was told", || observer.told().contains("reset")).await;
     t.one(&pool).await.invalidate();
     t.eventually("all was told", || observer.told().len() == EVENTS.len()).await;
