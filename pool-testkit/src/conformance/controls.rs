@@ -16,8 +16,10 @@ pub async fn r20_a_pool_made_larger_serves_who_waits<H: Harness>(t: Trial<H>) ->
     let held = t.one(&object).await;
     let waiting = t.pass_by(&object);
     t.settle().await;
+    let begun = Instant::now();
     pool.resize(&t.config(2)).expect("the sizes are valid");
     waiting.await.expect("no panic").expect("served");
+    t.took(begun, Duration::ZERO);
     drop(held);
     Ok(())
 }
@@ -90,13 +92,16 @@ pub async fn r20_a_suspended_pool_hands_nothing_out_until_it_is_resumed<H: Harne
     let held = t.one(&object).await;
     pool.suspend();
     let waiting = t.pass_by(&object);
+    t.settle().await;
     drop(held);
     let error = pool.acquire().within(ms(50)).await.map(drop).expect_err("it is suspended");
     assert_eq!(error.kind(), AcquireErrorKind::Suspended, "{error}");
     assert_eq!(t.faults.calls(Op::Connect), 1, "connects");
     assert!(!waiting.is_finished(), "served while suspended");
+    let begun = Instant::now();
     pool.resume();
     waiting.await.expect("no panic").expect("served");
+    t.took(begun, Duration::ZERO);
     Ok(())
 }
 

@@ -220,6 +220,7 @@ macro_rules! __conformance {
                 r21_a_guard_dropped_outside_any_runtime_goes_back
                 r21_a_guard_dropped_after_its_runtime_has_ended_leaks_nothing
                 r22_a_pool_serves_one_runtime_after_another
+                r22_what_an_ended_runtime_left_is_proven_first
                 r22_who_waits_while_the_runtime_ends_is_served
                 r22_a_blocking_acquire_needs_no_runtime
                 r22_a_blocking_acquire_keeps_its_deadline

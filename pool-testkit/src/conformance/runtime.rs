@@ -5,12 +5,13 @@ use std::pin::pin;
 use std::sync::mpsc::channel;
 use std::task::{Context, Poll, Waker};
 
-use pool_core::{AcquireErrorKind, Cause, Request};
+use pool_core::{AcquireErrorKind, Cause, Request, Validation};
 use tokio::time::timeout;
 
 use super::harness::{Harness, Outcome};
 use super::scenes::{ms, on_a_thread, runtime};
 use super::trial::{Trial, poll_once};
+use crate::Op;
 
 /// R21: a guard dropped on a thread without a runtime goes back, clean or dirty, and does not panic.
 ///
@@ -72,6 +73,23 @@ pub async fn r22_a_pool_serves_one_runtime_after_another<H: Harness>(t: Trial<H>
                 }
             });
         }
+        Ok(())
+    })
+    .await
+}
+
+/// R22: what a runtime left that has ended is pinged before its next use, even if the policy is
+/// never to ping: what it lived on may be gone.
+pub async fn r22_what_an_ended_runtime_left_is_proven_first<H: Harness>(t: Trial<H>) -> Outcome {
+    on_a_thread(t, |t| {
+        let first = runtime();
+        let (_, pool) =
+            first.block_on(async { t.own(t.config(1).validation(Validation::Never)) })?;
+        first.block_on(t.warm(&pool, 1));
+        drop(first);
+        let before = t.faults.calls(Op::Ping);
+        runtime().block_on(t.warm(&pool, 1));
+        assert!(t.faults.calls(Op::Ping) > before, "handed out unproven");
         Ok(())
     })
     .await
