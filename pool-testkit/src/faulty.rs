@@ -1,12 +1,15 @@
 //! [`FaultyManager`]: any manager, with faults where a plan says so.
 
-use std::fmt;
+mod error;
+
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
 
-use crate::faults::{Behaviour, Faults, Injected, Op, panic_text};
+use crate::faults::{Behaviour, Faults, Op, panic_text};
+
+pub use error::FaultyError;
 
 /// Puts faults into the calls of a real manager, as a plan says, and watches how its pool treats
 /// the connections.
@@ -139,7 +142,15 @@ impl<M: Manager> Manager for FaultyManager<M> {
             number = seen.made;
         });
         let (faults, watch) = (self.faults.clone(), self.watch.clone());
-        Ok(FaultyConnection { real: Some(real), number, under_way: None, faults, watch })
+        Ok(FaultyConnection {
+            real: Some(real),
+            number,
+            under_way: None,
+            soiled: None,
+            marked: false,
+            faults,
+            watch,
+        })
     }
 
     async fn ping(&self, connection: &mut Self::Connection) -> Result<(), Self::Error> {
@@ -155,7 +166,10 @@ impl<M: Manager> Manager for FaultyManager<M> {
         match self.faults.call(Op::Condition) {
             Behaviour::Fail(_) => Condition::Broken(Cause::Other("injected")),
             Behaviour::Panic => panic!("{}", panic_text(Op::Condition)),
-            _ => self.real.condition(connection.real_mut()),
+            _ => match (self.real.condition(connection.real_mut()), connection.soiled) {
+                (Condition::Clean, Some(cause)) => Condition::Dirty(cause),
+                (condition, _) => condition,
+            },
         }
     }
 
@@ -166,9 +180,17 @@ impl<M: Manager> Manager for FaultyManager<M> {
     ) -> Result<Reset, Self::Error> {
         connection.begin(Op::Reset);
         self.faults.act(Op::Reset).await.map_err(FaultyError::Injected)?;
-        let reset = self.real.reset(connection.real_mut(), why).await;
-        let reset = reset.map_err(FaultyError::Real)?;
-        connection.under_way = None;
+        let clean = self.real.condition(connection.real_mut()) == Condition::Clean;
+        let reset = match connection.soiled {
+            Some(Cause::SessionState) if clean => Reset::Wiped,
+            Some(_) if clean => Reset::Kept,
+            _ => {
+                let reset = self.real.reset(connection.real_mut(), why).await;
+                reset.map_err(FaultyError::Real)?
+            }
+        };
+        (connection.under_way, connection.soiled) = (None, None);
+        connection.marked &= reset == Reset::Kept;
         Ok(reset)
     }
 
@@ -205,15 +227,40 @@ pub struct FaultyConnection<C> {
     number: u64,
     /// What was begun on it and did not come to a good end.
     under_way: Option<Op>,
+    soiled: Option<Cause>,
+    marked: bool,
     faults: Faults,
     watch: Watch,
 }
 
 impl<C> FaultyConnection<C> {
-    /// Its number: the first that a [`Watch`] sees opened is 1. No method, since the real
-    /// connection may have one of this name.
+    // No methods, since the real connection may have some of these names.
+
+    /// Its number: the first that a [`Watch`] sees opened is 1.
     pub fn number(this: &Self) -> u64 {
         this.number
+    }
+
+    /// Makes the connection dirty until it is reset, though nothing real was left behind: such a
+    /// reset does not reach the real manager. One for [`Cause::SessionState`] wipes the session.
+    pub fn soil(this: &mut Self, cause: Cause) {
+        this.soiled = Some(cause);
+    }
+
+    /// Whether it was made dirty and not reset since.
+    pub fn is_soiled(this: &Self) -> bool {
+        this.soiled.is_some()
+    }
+
+    /// Leaves a mark in the session, as `after_connect` may set something up: it stays until a
+    /// reset wipes the session.
+    pub fn mark(this: &mut Self) {
+        this.marked = true;
+    }
+
+    /// Whether the mark is there.
+    pub fn is_marked(this: &Self) -> bool {
+        this.marked
     }
 
     fn begin(&mut self, op: Op) {
@@ -256,34 +303,6 @@ impl<C> Drop for FaultyConnection<C> {
         self.watch.count(|seen| seen.alive -= 1);
         if self.faults.call(Op::Drop) == Behaviour::Panic && !std::thread::panicking() {
             panic!("{}", panic_text(Op::Drop));
-        }
-    }
-}
-
-/// An error of a [`FaultyManager`].
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum FaultyError<E> {
-    /// The plan's.
-    Injected(Injected),
-    /// The real manager's.
-    Real(E),
-}
-
-impl<E: Into<Self>> From<FaultyError<E>> for BoxError {
-    fn from(error: FaultyError<E>) -> Self {
-        match error {
-            FaultyError::Injected(injected) => Box::new(injected),
-            FaultyError::Real(error) => error.into(),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for FaultyError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Injected(injected) => injected.fmt(f),
-            Self::Real(error) => error.fmt(f),
         }
     }
 }

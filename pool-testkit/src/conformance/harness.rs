@@ -157,6 +157,8 @@ pub enum Feature {
     IdleTimeout,
     /// A ping before use.
     Validation,
+    /// A reset of what the manager calls dirty.
+    Reset,
     /// A pool that can be closed.
     Close,
     /// A connection that its user can give up.

@@ -56,6 +56,18 @@ mod order;
 mod size;
 mod time;
 
+mod cancel;
+mod clean;
+mod close;
+mod controls;
+mod counts;
+mod insight;
+mod panics;
+mod proof;
+mod restart;
+mod runtime;
+mod scenes;
+
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
 pub use trial::{Acquired, Trial};
@@ -70,4 +82,15 @@ pub mod cases {
     pub use super::order::*;
     pub use super::size::*;
     pub use super::time::*;
+
+    pub use super::cancel::*;
+    pub use super::clean::*;
+    pub use super::close::*;
+    pub use super::controls::*;
+    pub use super::counts::*;
+    pub use super::insight::*;
+    pub use super::panics::*;
+    pub use super::proof::*;
+    pub use super::restart::*;
+    pub use super::runtime::*;
 }
