@@ -1,6 +1,6 @@
 //! R5: how many connects start, and when.
 
-use pool_core::{AcquireErrorKind, ErrorClass};
+use pool_core::{AcquireErrorKind, ErrorClass, Validation};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::{Instant, sleep};
 
@@ -175,4 +175,23 @@ async fn r05_the_minimums_are_no_reason_to_hammer_a_server_that_says_no_for_good
     server.always(Op::Connect, Behaviour::Ok);
     sleep(secs(31)).await;
     assert_eq!(audit(&pool).idle, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r05_new_connections_whose_first_ping_fails_are_no_reason_to_hurry() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(ms(2)));
+    let pool = builder(&server, 3).acquire_timeout(secs(1)).validation(Validation::Always);
+    let pool = pool.before_acquire_async(|_| Box::pin(async { Ok(sleep(ms(1)).await) }));
+    let pool = pool.build().unwrap();
+    warm(&pool, 3).await;
+    let fail_after = |n| Behaviour::FailAfter(ms(n), ErrorClass::Transient);
+    server.next(Op::Ping, [fail_after(1), fail_after(2), fail_after(3)]);
+    server.always(Op::Ping, fail_after(1));
+    // Each failed ping makes those suspect that are being opened, and so on.
+    for task in ask(&pool, 6) {
+        drop(task.await.unwrap());
+    }
+    let connects = server.calls(Op::Connect);
+    assert!(connects < 30, "{connects} connects in a second");
 }

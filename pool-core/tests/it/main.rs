@@ -23,4 +23,5 @@ mod restarts;
 mod runtime;
 mod size;
 mod support;
+mod sweep;
 mod time;

@@ -86,6 +86,9 @@ impl<P> State<P> {
             }
             Settled::Kept => {}
             Settled::Failed => {
+                if slot.fresh {
+                    self.born_unfit();
+                }
                 self.ping_failed = true;
                 self.doubt_all();
                 self.end(key, connection, CloseReason::Validation, false);
