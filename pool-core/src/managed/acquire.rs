@@ -378,3 +378,40 @@ impl<M: Manager> fmt::Debug for AcquireFuture<'_, M> {
         f.debug_struct("AcquireFuture").field("site", &self.caller.site).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, not(pool_loom)))]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::{ConnectContext, ManagedPool};
+
+    struct Nothing;
+
+    impl Manager for Nothing {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
+            Ok(())
+        }
+
+        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    /// Shuttle found it: nobody woke who joined in that moment, and no timer did.
+    #[tokio::test(start_paused = true)]
+    async fn r22_a_runtime_lost_while_a_waiter_joins_is_noticed() {
+        let pool = ManagedPool::builder(Nothing).max_size(1).build().unwrap();
+        let mut future = pin!(pool.acquire().into_future());
+        let mut cx = Context::from_waker(Waker::noop());
+        let now = pool.shared.now();
+        *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
+        let joined = future.as_mut().join(now, &mut cx, |state| state.unbind());
+        assert!(joined.is_none());
+        assert!(future.look, "it has to look once more, since nobody will wake it");
+    }
+}

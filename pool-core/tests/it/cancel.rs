@@ -50,6 +50,48 @@ fn steps() -> impl Fn(
 }
 
 #[tokio::test(start_paused = true)]
+async fn r14_ready_and_boxed_acquires_dropped_at_any_poll() {
+    use pool_core::{BoxFuture, Pool, Request};
+
+    let futures: [fn(&TestPool) -> BoxFuture<'_, bool>; 3] = [
+        |pool| Box::pin(async { pool.ready().await.is_ok() }),
+        |pool| Box::pin(async { Pool::acquire_with(pool, Request::new()).await.is_ok() }),
+        |pool| Box::pin(async { pool.acquire().within(None).operation("op").await.is_ok() }),
+    ];
+    for (future, at_once) in futures.iter().flat_map(|future| [(future, true), (future, false)]) {
+        for polls in 0.. {
+            assert!(polls < 50, "it never ends");
+            let server = FakeServer::new();
+            server.always(Op::Connect, Behaviour::Slow(ms(10)));
+            let pool = builder(&server, 3).min_idle(1).build().unwrap();
+            let ended = tokio::time::timeout(ms(300), poll_times(future(&pool), polls, at_once));
+            let done = matches!(ended.await, Ok(Some(true)));
+            whole(&server, &pool).await;
+            if done {
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r14_close_dropped_at_any_poll_closes_all_the_same() {
+    for (polls, at_once) in (0..4).flat_map(|polls| [(polls, true), (polls, false)]) {
+        let server = FakeServer::new();
+        server.always(Op::Close, Behaviour::Slow(ms(10)));
+        let pool = builder(&server, 3).build().unwrap();
+        warm(&pool, 2).await;
+        let guard = pool.acquire().await.unwrap();
+        let ended = poll_times(pool.close(secs(1)), polls, at_once);
+        drop(tokio::time::timeout(ms(300), ended).await);
+        assert_eq!(pool.acquire().await.unwrap_err().kind(), pool_core::AcquireErrorKind::Closed);
+        drop(guard);
+        sleep(secs(1)).await;
+        assert_eq!((server.held(), audit(&pool).open()), (0, 0));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r14_dropped_while_a_connect_is_pending() {
     at_every_poll(async || {
         let server = FakeServer::new();

@@ -182,7 +182,12 @@ async fn r05_new_connections_whose_first_ping_fails_are_no_reason_to_hurry() {
     let server = FakeServer::new();
     server.always(Op::Connect, Behaviour::Slow(ms(2)));
     let pool = builder(&server, 3).acquire_timeout(secs(1)).validation(Validation::Always);
-    let pool = pool.before_acquire_async(|_| Box::pin(async { Ok(sleep(ms(1)).await) }));
+    let pool = pool.before_acquire_async(|_| {
+        Box::pin(async {
+            sleep(ms(1)).await;
+            Ok(())
+        })
+    });
     let pool = pool.build().unwrap();
     warm(&pool, 3).await;
     let fail_after = |n| Behaviour::FailAfter(ms(n), ErrorClass::Transient);

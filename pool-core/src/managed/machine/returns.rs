@@ -86,10 +86,12 @@ impl<P> State<P> {
             }
             Settled::Kept => {}
             Settled::Failed => {
-                if slot.fresh {
+                // Opened after others had failed, and no better: do not open the next at once.
+                let unfit = slot.fresh && self.failed_at.is_some_and(|at| slot.born >= at);
+                if unfit {
                     self.born_unfit();
                 }
-                self.ping_failed = true;
+                (self.ping_failed, self.failed_at) = (true, Some(self.now));
                 self.doubt_all();
                 self.end(key, connection, CloseReason::Validation, false);
                 return self.serve();

@@ -31,6 +31,8 @@ pub(crate) struct State<P> {
     pub(super) epoch: u32,
     /// The last ping failed.
     pub(super) ping_failed: bool,
+    /// When a ping failed last.
+    pub(super) failed_at: Option<Time>,
     /// There is a runtime to work on.
     pub(crate) bound: bool,
     pub(crate) suspended: bool,
@@ -74,6 +76,7 @@ impl<P> State<P> {
             generation: 0,
             epoch: 0,
             ping_failed: false,
+            failed_at: None,
             bound: false,
             suspended: false,
             closed: false,
