@@ -291,3 +291,17 @@ fn r09_time_that_jumps_makes_keepalive_and_retirement_fall_due_in_one_look() {
         });
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn r09_a_replacement_is_no_surplus() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(ms(1)));
+    let pool = builder(&server, 5).min_size(2).max_idle(2).max_lifetime(secs(10)).build().unwrap();
+    pool.ready().await.unwrap();
+    sleep(secs(100)).await;
+    let snapshot = audit(&pool);
+    assert_eq!((snapshot.idle, snapshot.open()), (2, 2), "{snapshot:?}");
+    assert_eq!(snapshot.counts.ended.surplus, 0);
+    let connects = server.calls(Op::Connect);
+    assert!(connects <= 2 * 14, "{connects} connects for some ten generations of two");
+}

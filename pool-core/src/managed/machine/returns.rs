@@ -140,7 +140,10 @@ impl<P> State<P> {
                 self.hand(waiter, key, connection);
             }
             Some(_) => self.validate(key, connection),
-            None if self.idle.len() >= self.tuning.sizes.max_idle => {
+            // A replacement lies beside what it replaces until that is closed, at the next tick.
+            None if self.idle.len()
+                >= self.tuning.sizes.max_idle.saturating_add(self.replacing) =>
+            {
                 self.close(key, connection, CloseReason::Surplus);
             }
             None => self.push_idle(key, connection),
