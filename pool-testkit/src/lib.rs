@@ -26,6 +26,8 @@ pub mod conformance;
 mod fake;
 mod faults;
 mod faulty;
+pub mod scenario;
+pub mod test_pools;
 
 pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
 pub use faults::{Behaviour, Faults, Injected, Op};

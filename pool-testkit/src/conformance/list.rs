@@ -146,12 +146,34 @@ macro_rules! __conformance {
         $crate::__conformance! { @$then $($args)*;
             Nothing {
                 r01_never_more_than_max_size
+                scenario_r01_bound
+                scenario_r02_order
+                scenario_r03_cancelled_connect
+                scenario_r04_race
+                scenario_r05_no_storm
+                scenario_r06_sizes
+                scenario_r07_deadline
+                scenario_r08_zero_none_huge
+                scenario_r09_lifetime
+                scenario_r12_permanent
+                scenario_r14_cancel
+                scenario_r15_panics
+                scenario_r16_suspicion
+                scenario_r19_proof
+                scenario_r20_controls
+                scenario_r21_close
+                scenario_r23_holders
+                scenario_r24_counts
+                scenario_r25_secrets
             }
             BreakConnection {
+                scenario_r13_capacity
             }
             OpenConnections {
             }
             Transactions {
+                scenario_r17_return
+                scenario_r18_no_inheritance
             }
             SessionState {
             }

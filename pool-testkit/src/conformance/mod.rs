@@ -49,17 +49,20 @@ mod trial;
 
 mod failure;
 mod order;
+mod scenarios;
 mod size;
 mod time;
 
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
 pub use trial::Trial;
+pub(crate) use trial::{Acquired, PATIENCE, poll_once};
 
 /// The cases, by what they need of the harness.
 pub mod cases {
     pub use super::failure::*;
     pub use super::order::*;
+    pub use super::scenarios::*;
     pub use super::size::*;
     pub use super::time::*;
 }
