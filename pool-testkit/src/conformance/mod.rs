@@ -56,6 +56,8 @@ mod time;
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
 pub use trial::Trial;
+#[cfg(feature = "proptest")]
+pub(crate) use trial::poll_times;
 pub(crate) use trial::{Acquired, PATIENCE, poll_once};
 
 /// The cases, by what they need of the harness.

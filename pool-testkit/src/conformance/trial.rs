@@ -159,7 +159,7 @@ impl<H: Harness> fmt::Debug for Trial<H> {
 
 /// Polls a future so many times, as often as it is woken, and then drops it: at once, or when it
 /// would be polled again. What came of it, if it ended before.
-pub(super) async fn poll_times<F: Future>(
+pub(crate) async fn poll_times<F: Future>(
     future: F,
     polls: usize,
     at_once: bool,
