@@ -257,7 +257,7 @@ pub enum FaultyError<E> {
     Real(E),
 }
 
-impl<E: Into<BoxError>> From<FaultyError<E>> for BoxError {
+impl<E: Into<Self>> From<FaultyError<E>> for BoxError {
     fn from(error: FaultyError<E>) -> Self {
         match error {
             FaultyError::Injected(injected) => Box::new(injected),

@@ -124,7 +124,7 @@ pub fn suite<H: Harness>() -> Vec<Case<H>> {
     crate::__conformance!(@list suite H)
 }
 
-/// One `#[test]` for each case of the [conformance suite](crate::conformance).
+/// One `#[test]` for each case of the [conformance suite](mod@crate::conformance).
 ///
 /// `conformance!(MyHarness)`, or with what the harness cannot do and why:
 /// `conformance!(MyHarness, without(break_connection = "reason", transactions = "reason"))`. Those

@@ -24,16 +24,20 @@ const HEALING: Duration = Duration::from_secs(40);
 pub struct Driver<M: Manager> {
     pool: ManagedPool<FaultyManager<M>>,
     faults: Faults,
-    soil: Box<dyn FnMut(&mut M::Connection) + Send>,
+    soil: Soil<M::Connection>,
     asked: u64,
     asking: BTreeMap<u64, JoinHandle<()>>,
     answers: Answers<M>,
     held: Vec<Guard<M>>,
 }
 
+/// Leaves something in a connection that has to be cleaned up.
+type Soil<C> = Box<dyn FnMut(&mut C) + Send>;
 type Guard<M> = ManagedGuard<FaultyManager<M>>;
-/// What came of acquires, in order; `None` for those that were dropped.
-type Answers<M> = Arc<Mutex<Vec<(u64, Option<Result<Guard<M>, AcquireError>>)>>>;
+/// What came of an acquire; `None` if it was dropped.
+type Answer<M> = Option<Result<Guard<M>, AcquireError>>;
+/// The answers that nobody has looked at, in order.
+type Answers<M> = Arc<Mutex<Vec<(u64, Answer<M>)>>>;
 
 impl<M: Manager> Driver<M> {
     /// Drives a pool whose manager has these faults. `soil` leaves something in a connection that

@@ -22,7 +22,7 @@ pub enum Operation {
     /// Time passes.
     Pass(Duration),
     /// The sizes change.
-    Resize(PoolConfig),
+    Resize(Box<PoolConfig>),
     /// The pool is suspended.
     Suspend,
     /// It goes on.

@@ -2,7 +2,7 @@
 //! manager and, as far as they need no controls of ours, on any pool.
 //!
 //! The files lie in `scenarios/`, one for each rule, and each is a case of the
-//! [conformance suite](crate::conformance). One of them, complete:
+//! [conformance suite](mod@crate::conformance). One of them, complete:
 //!
 //! ```toml
 #![doc = include_str!("../../scenarios/r02.toml")]

@@ -33,8 +33,18 @@ const END: Duration = Duration::from_secs(10);
 /// # let manager = server.manager();
 /// let pool = RollbackPool::new(
 ///     manager,
-///     |connection| Box::pin(async { Ok(connection.begin()) }), // "begin"
-///     |connection| Box::pin(async { Ok(connection.commit()) }), // "rollback"
+///     |connection| {
+///         Box::pin(async {
+///             connection.begin(); // "begin"
+///             Ok(())
+///         })
+///     },
+///     |connection| {
+///         Box::pin(async {
+///             connection.commit(); // "rollback"
+///             Ok(())
+///         })
+///     },
 /// )
 /// .open_while(|connection| connection.in_transaction()); // optional, see there
 ///
@@ -280,7 +290,7 @@ pub enum TransactionError<E> {
     Over(String),
 }
 
-impl<E: Into<BoxError>> From<TransactionError<E>> for BoxError {
+impl<E: Into<Self>> From<TransactionError<E>> for BoxError {
     fn from(error: TransactionError<E>) -> Self {
         match error {
             TransactionError::Real(error) => error.into(),

@@ -82,11 +82,17 @@ async fn as_many_as_are_allowed_and_no_more() {
 fn rollback(server: &FakeServer) -> RollbackPool<FakeManager> {
     RollbackPool::new(
         server.manager(),
-        |connection: &mut FakeConnection| Box::pin(async { Ok(connection.begin()) }),
+        |connection: &mut FakeConnection| {
+            Box::pin(async {
+                connection.begin();
+                Ok(())
+            })
+        },
         |connection: &mut FakeConnection| {
             Box::pin(async {
                 connection.query()?;
-                Ok(connection.commit())
+                connection.commit();
+                Ok(())
             })
         },
     )
