@@ -21,11 +21,16 @@
 //! # drop(connection); }
 //! ```
 #![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod conformance;
 mod fake;
 mod faults;
 mod faulty;
+#[cfg(feature = "proptest")]
+pub mod random;
+pub mod scenario;
+pub mod test_pools;
 
 pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
 pub use faults::{Behaviour, Faults, Injected, Op};

@@ -145,9 +145,9 @@ macro_rules! __conformance {
     (@list $then:ident $($args:tt)*) => {
         $crate::__conformance! { @$then $($args)*;
             Nothing {
-                r01_never_more_than_max_size
                 r01_churn_never_exceeds_max_size
                 r01_gauges_never_exceed_max_size
+                r01_never_more_than_max_size
                 r02_a_forgotten_future_does_not_block_the_others
                 r02_a_loop_that_is_always_served_starves_no_other_task
                 r02_a_newcomer_never_overtakes_a_waiter
@@ -298,11 +298,31 @@ macro_rules! __conformance {
                 r24_gauges_tell_what_is
                 r24_histograms_have_an_entry_for_each_acquire
                 r25_no_output_shows_the_manager_or_a_connection
+                scenario_r01_bound
+                scenario_r02_order
+                scenario_r03_cancelled_connect
+                scenario_r04_race
+                scenario_r05_no_storm
+                scenario_r06_sizes
+                scenario_r07_deadline
+                scenario_r08_zero_none_huge
+                scenario_r09_lifetime
+                scenario_r12_permanent
+                scenario_r14_cancel
+                scenario_r15_panics
+                scenario_r16_suspicion
+                scenario_r19_proof
+                scenario_r20_controls
+                scenario_r21_close
+                scenario_r23_holders
+                scenario_r24_counts
+                scenario_r25_secrets
             }
             BreakConnection {
                 r16_after_a_restart_at_most_one_user_finds_a_dead_connection
                 r16_after_a_restart_no_room_is_lost
                 r16_with_pings_nobody_finds_a_dead_connection
+                scenario_r13_capacity
             }
             OpenConnections {
                 r21_a_closed_pool_leaves_nothing_at_the_database
@@ -314,6 +334,8 @@ macro_rules! __conformance {
                 r18_no_transaction_outlives_a_plain_return
                 r18_no_transaction_outlives_a_waiter_who_gives_up
                 r18_no_transaction_outlives_an_aborted_task
+                scenario_r17_return
+                scenario_r18_no_inheritance
             }
             SessionState {
                 r18_no_session_state_outlives_its_user

@@ -53,6 +53,7 @@ mod failure;
 mod fairness;
 mod lifetime;
 mod order;
+mod scenarios;
 mod size;
 mod time;
 
@@ -70,7 +71,10 @@ mod scenes;
 
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
+#[cfg(feature = "proptest")]
+pub(crate) use trial::poll_times;
 pub use trial::{Acquired, Trial};
+pub(crate) use trial::{PATIENCE, poll_once};
 
 /// The cases, by what they need of the harness.
 pub mod cases {
@@ -80,6 +84,7 @@ pub mod cases {
     pub use super::fairness::*;
     pub use super::lifetime::*;
     pub use super::order::*;
+    pub use super::scenarios::*;
     pub use super::size::*;
     pub use super::time::*;
 

@@ -14,7 +14,7 @@ use super::harness::{Cannot, Connection, Faulted, Feature, Harness, SharedPool};
 use crate::{Faults, FaultyManager, Watch};
 
 /// How long a case may wait for what has to happen at some time.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A fresh harness, a plan of faults, and pools made to order.
 pub struct Trial<H: Harness> {
@@ -31,7 +31,8 @@ pub struct Trial<H: Harness> {
 pub type Acquired<H> = Result<PoolGuard<Connection<H>>, AcquireError>;
 
 impl<H: Harness> Trial<H> {
-    pub(super) async fn new() -> Self {
+    /// One for a case of your own; those of the suite are given theirs.
+    pub async fn new() -> Self {
         let (harness, faults) = (H::new().await, Faults::none());
         let manager = FaultyManager::new(harness.manager(), faults.clone());
         Self { harness, faults, watch: manager.watch(), manager }
@@ -180,7 +181,7 @@ impl<H: Harness> fmt::Debug for Trial<H> {
 
 /// Polls a future so many times, as often as it is woken, and then drops it: at once, or when it
 /// would be polled again. What came of it, if it ended before.
-pub(super) async fn poll_times<F: Future>(
+pub(crate) async fn poll_times<F: Future>(
     future: F,
     polls: usize,
     at_once: bool,
@@ -202,6 +203,6 @@ pub(super) async fn poll_times<F: Future>(
 }
 
 /// Polls once.
-pub(super) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
 }
