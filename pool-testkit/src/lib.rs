@@ -20,8 +20,21 @@
 //! assert_eq!(server.open(), 1);
 //! # drop(connection); }
 //! ```
+//!
+//! With the feature `servers` (Linux) there are real ones too, see [`servers`], and a [`FaultProxy`]
+//! to put in front of them.
+#![cfg_attr(
+    not(all(feature = "servers", target_os = "linux")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 #![forbid(unsafe_code)]
 
 mod fake;
+#[cfg(all(feature = "servers", target_os = "linux"))]
+mod proxy;
+#[cfg(all(feature = "servers", target_os = "linux"))]
+pub mod servers;
 
 pub use fake::{Behaviour, FakeConnection, FakeError, FakeManager, FakeServer, Op};
+#[cfg(all(feature = "servers", target_os = "linux"))]
+pub use proxy::{Direction, Fault, FaultProxy, Target};
