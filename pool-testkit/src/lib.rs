@@ -21,12 +21,8 @@
 //! # drop(connection); }
 //! ```
 //!
-//! With the feature `servers` (Linux) there are real ones too, see [`servers`], and a [`FaultProxy`]
-//! to put in front of them.
-#![cfg_attr(
-    not(all(feature = "servers", target_os = "linux")),
-    allow(rustdoc::broken_intra_doc_links)
-)]
+//! The feature `servers` (Linux) adds real servers that live as long as a test, in `servers`, and a
+//! `FaultProxy` to put in front of them.
 #![forbid(unsafe_code)]
 
 mod fake;

@@ -63,17 +63,17 @@ const SKIP: &str = "POOL_TEST_SKIP_SERVERS";
 #[track_caller]
 pub fn or_skip<T>(result: Result<T, ServerError>) -> Option<T> {
     let skip = env::var_os(SKIP).is_some_and(|value| value == "1");
-    judge(result, skip)
+    // Not eprintln, which the test harness keeps for itself when the test passes.
+    judge(result, skip, &mut io::stderr())
 }
 
 #[track_caller]
-fn judge<T>(result: Result<T, ServerError>, skip: bool) -> Option<T> {
+fn judge<T>(result: Result<T, ServerError>, skip: bool, out: &mut dyn Write) -> Option<T> {
     match result {
         Ok(server) => Some(server),
         Err(error @ ServerError::Missing { .. }) if skip => {
             let place = std::panic::Location::caller();
-            // Not eprintln, which the test harness keeps for itself when the test passes.
-            let _ = writeln!(io::stderr(), "SKIPPED, tests nothing: {place}: {error}");
+            let _ = writeln!(out, "SKIPPED, tests nothing: {place}: {error}");
             None
         }
         Err(error) => panic!("{error}"),
@@ -91,18 +91,21 @@ mod tests {
 
     #[test]
     fn a_missing_program_is_skipped_where_that_is_allowed() {
-        assert_eq!(judge(missing(), true), None);
+        let mut said = Vec::new();
+        assert_eq!(judge(missing(), true, &mut said), None);
+        let said = String::from_utf8(said).unwrap();
+        assert!(said.contains("SKIPPED") && said.contains("error.rs"), "{said}");
     }
 
     #[test]
     #[should_panic(expected = "apt-get install --no-install-recommends nothing")]
     fn a_missing_program_fails_with_the_line_that_installs_it() {
-        judge(missing(), false);
+        judge(missing(), false, &mut io::sink());
     }
 
     #[test]
     #[should_panic(expected = "no luck")]
     fn a_failure_is_never_skipped() {
-        judge::<()>(Err(ServerError::failed("no luck")), true);
+        judge::<()>(Err(ServerError::failed("no luck")), true, &mut io::sink());
     }
 }

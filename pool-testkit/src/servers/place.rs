@@ -66,6 +66,10 @@ pub(super) fn create(path: &Path, mode: u32) -> Result<(), ServerError> {
 /// A port of 127.0.0.1 that nobody listens on now. Somebody may in a moment, so try another if it
 /// fails.
 pub(super) fn free_port() -> Result<u16, ServerError> {
+    #[cfg(test)]
+    if let Some(port) = tests::NEXT_PORT.take() {
+        return Ok(port);
+    }
     // Below those that the kernel gives to clients: a restarted server finds its port free, and no
     // client that tries in vain connects to itself.
     for _ in 0..1000 {
@@ -98,8 +102,14 @@ fn run() -> Result<&'static Run, ServerError> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    thread_local! {
+        /// What this thread is told to be a free port, once.
+        pub(in super::super) static NEXT_PORT: Cell<Option<u16>> = const { Cell::new(None) };
+    }
 
     #[test]
     fn folders_are_short_differ_and_go() {

@@ -137,7 +137,7 @@ impl Server {
         self.launch(&mut child).map_err(|error| error.error)
     }
 
-    /// Starts a server. Its folder has its data already.
+    /// Starts a server, on another port if one is taken. Its folder has its data already.
     pub(super) fn start(
         kind: Box<dyn Kind>,
         folder: Folder,
@@ -145,21 +145,11 @@ impl Server {
         settings: BTreeMap<String, String>,
     ) -> Result<Self, ServerError> {
         let port = place::free_port()?;
-        Self::start_at(kind, folder, identity, settings, port)
-    }
-
-    /// Tries another port if that one is taken.
-    fn start_at(
-        kind: Box<dyn Kind>,
-        folder: Folder,
-        identity: Identity,
-        settings: BTreeMap<String, String>,
-        port: u16,
-    ) -> Result<Self, ServerError> {
         let settings = Mutex::new(settings);
         let seat = Seat { folder, identity, port, settings };
         let mut server = Self { kind, seat, child: Mutex::new(None) };
         for _ in 0..8 {
+            // Its guard must not outlive this line.
             let launched = server.launch(&mut server.child());
             match launched {
                 Ok(()) => return Ok(server),
@@ -199,13 +189,15 @@ impl Server {
             let runs = self.running(child);
             (!runs || self.kind.ready(&self.seat)).then_some(runs)
         });
-        if end == Some(true) {
-            return Ok(());
-        }
-        let what = if end.is_some() { "ended at its start" } else { "does not answer" };
+        // It may run without, with nothing but a warning.
+        let port_is_taken = self.log()[logged..].to_lowercase().contains("address already in use");
+        let what = match end {
+            Some(true) if !port_is_taken => return Ok(()),
+            Some(true) => "found its port taken",
+            Some(false) => "ended at its start",
+            None => "does not answer",
+        };
         let error = self.failed(what);
-        let port_is_taken =
-            end.is_some() && self.log()[logged..].to_lowercase().contains("address already in use");
         self.kill_child(child)?;
         Err(Failure { error, port_is_taken })
     }
@@ -291,5 +283,41 @@ struct Failure {
 impl From<ServerError> for Failure {
     fn from(error: ServerError) -> Self {
         Self { error, port_is_taken: false }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::super::{MariaDb, PgBouncer, Postgres};
+    use super::*;
+
+    /// What a server does whose port was taken in the last moment.
+    fn takes_another(start: impl FnOnce() -> Option<u16>) {
+        let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let port = taken.local_addr().unwrap().port();
+        place::tests::NEXT_PORT.set(Some(port));
+        let other = start();
+        let untried = place::tests::NEXT_PORT.take();
+        let Some(other) = other else { return };
+        assert_ne!(other, port);
+        assert_eq!(untried, None);
+    }
+
+    #[test]
+    fn postgres_whose_port_is_taken_takes_another() {
+        takes_another(|| Postgres::for_test().map(|server| server.port()));
+    }
+
+    #[test]
+    fn mariadb_whose_port_is_taken_takes_another() {
+        takes_another(|| MariaDb::for_test().map(|server| server.port()));
+    }
+
+    #[test]
+    fn pgbouncer_whose_port_is_taken_takes_another() {
+        let Some(postgres) = Postgres::for_test() else { return };
+        takes_another(|| PgBouncer::for_test(&postgres).map(|server| server.port()));
     }
 }

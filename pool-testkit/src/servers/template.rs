@@ -39,7 +39,16 @@ impl Recipe<'_> {
         to: &Path,
         make: impl FnOnce(&Path) -> Result<(), ServerError>,
     ) -> Result<(), ServerError> {
-        let template = self.path(&templates()?)?;
+        self.copy_from(&templates()?, to, make)
+    }
+
+    fn copy_from(
+        &self,
+        templates: &Path,
+        to: &Path,
+        make: impl FnOnce(&Path) -> Result<(), ServerError>,
+    ) -> Result<(), ServerError> {
+        let template = self.path(templates)?;
         let lock = lock_file(&template)?;
         lock.lock_shared().map_err(ServerError::io("locking a template"))?;
         if !fresh(&template) {
@@ -119,4 +128,43 @@ fn fresh(template: &Path) -> bool {
     fs::metadata(template)
         .and_then(|data| data.modified())
         .is_ok_and(|time| time.elapsed().is_ok_and(|age| age < LIFE))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::place::Folder;
+    use super::*;
+    use std::time::SystemTime;
+
+    #[test]
+    fn a_template_is_made_once_until_it_is_old() {
+        let identity = Identity::of(&["nobody"]).unwrap();
+        let folder = Folder::new(identity).unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let recipe =
+            Recipe { name: "test", program: Path::new("/bin/sh"), identity, options: &["-x"] };
+        let write = |data: &Path, text: &str| {
+            fs::write(data.join("file"), text).map_err(ServerError::io("writing"))
+        };
+        let copy = |to: &str, text: &'static str| {
+            recipe.copy_from(folder.path(), &at(to), |data| write(data, text)).unwrap();
+            fs::read_to_string(at(to).join("file")).unwrap()
+        };
+
+        let fails = |data: &Path| {
+            write(data, "half")?;
+            Err(ServerError::failed("in the middle"))
+        };
+        recipe.copy_from(folder.path(), &at("none"), fails).unwrap_err();
+        assert!(!at("none").exists());
+        assert_eq!(copy("a", "first"), "first");
+        assert_eq!(copy("b", "second"), "first");
+
+        let template = File::open(recipe.path(folder.path()).unwrap()).unwrap();
+        template.set_modified(SystemTime::now() - LIFE * 2).unwrap();
+        assert_eq!(copy("c", "third"), "third");
+
+        let other = Recipe { options: &["-y"], ..recipe };
+        assert_ne!(other.path(folder.path()).unwrap(), recipe.path(folder.path()).unwrap());
+    }
 }
