@@ -15,7 +15,7 @@
 //! };
 //! assert!(server.url().starts_with("postgres://test@127.0.0.1:"));
 //! assert_eq!(server.connections().unwrap(), 0);
-//! server.kill().unwrap(); // as if the power went
+//! server.kill().unwrap(); // no goodbye to anybody
 //! server.restart().unwrap(); // on the same port
 //! # }
 //! ```
@@ -25,7 +25,8 @@
 //! servers are [`Sync`], and no thread owns them.
 //!
 //! The first start of a kind makes a template of its data in the temporary folder, which later
-//! starts copy, also those of other processes within a day.
+//! starts copy, also those of other processes within a day. The copies are in memory (`/dev/shm`)
+//! if there is a gigabyte of room; with `TMPDIR` set they are there.
 
 mod client;
 mod error;

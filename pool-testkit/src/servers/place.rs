@@ -1,12 +1,13 @@
 //! Folders and ports: one folder for this process, in it one for each server.
 
-use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
+use std::{env, fs};
 
+use rustix::fs::statvfs;
 use rustix::process::geteuid;
 
 use super::error::ServerError;
@@ -48,7 +49,7 @@ impl Drop for Folder {
 /// Where temporary files go: short enough for a unix socket (107 bytes with its name) and, as
 /// root, open to the users that servers run as.
 pub(super) fn temporary() -> PathBuf {
-    let folder = std::env::temp_dir();
+    let folder = env::temp_dir();
     let enters = |path: &Path| fs::metadata(path).is_ok_and(|data| data.mode() & 0o001 != 0);
     let short = folder.as_os_str().len() <= 60;
     if short && folder.is_absolute() && (!geteuid().is_root() || folder.ancestors().all(enters)) {
@@ -57,6 +58,17 @@ pub(super) fn temporary() -> PathBuf {
         PathBuf::from("/tmp")
     }
 }
+
+/// Where servers have their data: in memory if it has room and nobody says otherwise, since some
+/// disks take seconds for the thousand files of a server.
+fn fast() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = statvfs(memory).map_or(0, |system| system.f_bavail.saturating_mul(system.f_frsize));
+    if env::var_os("TMPDIR").is_none() && room >= ROOM { memory.to_owned() } else { temporary() }
+}
+
+/// Bytes; a server takes some 50 MB. Containers often have 64 MB for all.
+const ROOM: u64 = 1 << 30;
 
 /// A new folder with exactly these permissions for its owner, at most these for others.
 pub(super) fn create(path: &Path, mode: u32) -> Result<(), ServerError> {
@@ -94,8 +106,11 @@ fn run() -> Result<&'static Run, ServerError> {
         return Ok(run);
     }
     let name = format!("pool-{:08x}", fastrand::u32(..));
-    let folder = temporary().join(name);
-    create(&folder, 0o755)?;
+    let mut folder = fast().join(&name);
+    if create(&folder, 0o755).is_err() {
+        folder = temporary().join(&name);
+        create(&folder, 0o755)?;
+    }
     let janitor = Janitor::start(&folder)?;
     let new: &'static Run = Box::leak(Box::new(Run { folder, janitor }));
     Ok(run.insert(new))

@@ -133,7 +133,9 @@ impl PostgresBuilder {
         let psql = programs::of_postgres("psql", INSTALL)?;
         let identity = Identity::of(&["postgres", "nobody"])?;
         let folder = Folder::new(identity)?;
-        let options = ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+        // The first segment of the log is copied for each server, so it is a small one.
+        let mut options = vec!["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C"];
+        options.extend(["--no-sync", "--wal-segsize=4"]);
         Recipe { name: "postgres", program: &program, identity, options: &options }
             .copy(&folder.path().join("data"), |data| {
                 first_data(data, &program, identity, &options)

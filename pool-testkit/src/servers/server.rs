@@ -293,6 +293,14 @@ mod tests {
     use super::super::{MariaDb, PgBouncer, Postgres};
     use super::*;
 
+    #[test]
+    fn servers_may_be_shared_by_threads() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Postgres>();
+        shared::<MariaDb>();
+        shared::<PgBouncer>();
+    }
+
     /// What a server does whose port was taken in the last moment.
     fn takes_another(start: impl FnOnce() -> Option<u16>) {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();

@@ -1,6 +1,6 @@
 //! Waiting for what another process does, by looking until a deadline.
 
-use std::thread;
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Between two looks.
@@ -15,9 +15,16 @@ pub(super) fn until<T>(limit: Duration, mut look: impl FnMut() -> Option<T>) -> 
         if let Some(answer) = look() {
             return Some(answer);
         }
-        thread::park_timeout(PAUSE);
+        pause();
     }
     None
+}
+
+/// Not by parking the thread: that could take a wake-up from the runtime that runs on it.
+fn pause() {
+    let nothing = Mutex::new(());
+    let guard = nothing.lock().unwrap_or_else(PoisonError::into_inner);
+    drop(Condvar::new().wait_timeout(guard, PAUSE));
 }
 
 #[cfg(test)]
