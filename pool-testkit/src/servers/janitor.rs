@@ -89,3 +89,37 @@ impl Janitor {
         self.pipe.lock().unwrap_or_else(PoisonError::into_inner).write_all(line.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::identity::Identity;
+    use super::super::place::Folder;
+    use super::super::process;
+    use super::super::wait::until;
+    use super::*;
+
+    #[test]
+    fn in_the_end_it_kills_whom_it_knows_and_removes_the_folder() {
+        let place = Folder::new(Identity::of(&["nobody"]).unwrap()).unwrap();
+        let folder = place.path().join("with a space");
+        std::fs::create_dir(&folder).unwrap();
+        let sleep = || Command::new("sleep").arg("1000").spawn().unwrap();
+        let (mut known, mut forgotten) = (sleep(), sleep());
+
+        let janitor = Janitor::start(&folder).unwrap();
+        for pid in [known.id(), forgotten.id()] {
+            janitor.add(pid).unwrap();
+        }
+        janitor.forget(forgotten.id());
+        assert!(process::runs(known.id()));
+        drop(janitor);
+
+        known.wait().unwrap();
+        until(Duration::from_secs(60), || (!folder.exists()).then_some(())).unwrap();
+        assert!(process::runs(forgotten.id()));
+        forgotten.kill().unwrap();
+        forgotten.wait().unwrap();
+    }
+}

@@ -188,9 +188,9 @@ impl Kind for Program {
         seat.path().join(format!(".s.PGSQL.{}", seat.port))
     }
 
-    fn killed(&self, seat: &Seat) {
-        // Its lock names a bit of shared memory, of which the system has few, on line 7; and a
-        // process whose number may be a stranger's by the next start.
+    fn ended(&self, seat: &Seat) {
+        // The lock of one that was killed names a bit of shared memory, of which the system has
+        // few, on line 7; and a process whose number may be a stranger's by the next start.
         let lock = data(seat).join("postmaster.pid");
         let Ok(text) = fs::read_to_string(&lock) else { return };
         if let Some(id) = text.lines().nth(6).and_then(|line| line.split_whitespace().last()) {

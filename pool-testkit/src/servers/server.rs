@@ -46,8 +46,8 @@ pub(super) trait Kind: Send + Sync {
     fn stop_signal(&self) -> Signal;
     fn url(&self, port: u16) -> String;
     fn socket(&self, seat: &Seat) -> PathBuf;
-    /// After a kill: what the server could not clean up.
-    fn killed(&self, _seat: &Seat) {}
+    /// After its end, which may have been a kill: what the server could not clean up.
+    fn ended(&self, _seat: &Seat) {}
 }
 
 /// Where one server sits.
@@ -218,7 +218,6 @@ impl Server {
         if let Ok(pid) = self.id(child) {
             process::kill(pid)?;
             until(LIMIT, || (!self.running(child)).then_some(()));
-            self.kind.killed(&self.seat);
         }
         Ok(())
     }
@@ -234,6 +233,7 @@ impl Server {
         self.seat.folder.janitor.forget(pid);
         let _ = process.wait();
         *child = None;
+        self.kind.ended(&self.seat);
         false
     }
 

@@ -1,5 +1,6 @@
 //! A throw-away PostgreSQL.
 
+use std::process::Command;
 use std::time::Duration;
 
 use pool_testkit::servers::Postgres;
@@ -105,6 +106,18 @@ fn killed_it_is_gone_and_restarted_it_is_back_with_its_data() {
         assert_eq!(server.pid(), None);
         server.restart().unwrap();
         assert_eq!(server.sql("SELECT n FROM kept").unwrap(), "8");
+    });
+}
+
+#[test]
+fn killed_by_somebody_else_it_can_be_restarted_too() {
+    soon(|| {
+        let Some(server) = Postgres::for_test() else { return };
+        let kill = format!("kill -KILL {}", server.pid().unwrap());
+        Command::new("sh").args(["-c", &kill]).status().unwrap();
+        until("it is gone", || server.pid().is_none());
+        server.restart().unwrap();
+        assert_eq!(server.sql("SELECT 1").unwrap(), "1");
     });
 }
 
