@@ -57,6 +57,7 @@ impl Recipe<'_> {
             // Unless another process was faster.
             if !fresh(&template) {
                 self.make(&template, make)?;
+                sweep(templates);
             }
             // The lock stays an exclusive one during the copy: no moment for anybody in between.
         }
@@ -124,6 +125,21 @@ fn lock_file(template: &Path) -> Result<File, ServerError> {
         .map_err(ServerError::io(path.display()))
 }
 
+/// Removes old templates that nobody uses, as those of versions before an update.
+fn sweep(templates: &Path) {
+    for template in fs::read_dir(templates).into_iter().flatten().flatten().map(|it| it.path()) {
+        if template.extension().is_some() || !template.is_dir() || fresh(&template) {
+            continue;
+        }
+        // Unless it was made anew a moment ago, or is about to be copied. The file of the lock
+        // stays: somebody may wait for it.
+        let Ok(lock) = lock_file(&template) else { continue };
+        if lock.try_lock().is_ok() && !fresh(&template) {
+            let _ = fs::remove_dir_all(&template);
+        }
+    }
+}
+
 fn fresh(template: &Path) -> bool {
     fs::metadata(template)
         .and_then(|data| data.modified())
@@ -160,11 +176,19 @@ mod tests {
         assert_eq!(copy("a", "first"), "first");
         assert_eq!(copy("b", "second"), "first");
 
-        let template = File::open(recipe.path(folder.path()).unwrap()).unwrap();
-        template.set_modified(SystemTime::now() - LIFE * 2).unwrap();
+        let path = recipe.path(folder.path()).unwrap();
+        let age = || {
+            let template = File::open(&path).unwrap();
+            template.set_modified(SystemTime::now() - LIFE * 2).unwrap();
+        };
+        age();
         assert_eq!(copy("c", "third"), "third");
 
+        // Another one takes the old with it.
         let other = Recipe { options: &["-y"], ..recipe };
-        assert_ne!(other.path(folder.path()).unwrap(), recipe.path(folder.path()).unwrap());
+        age();
+        other.copy_from(folder.path(), &at("d"), |data| write(data, "other")).unwrap();
+        assert!(other.path(folder.path()).unwrap().exists());
+        assert!(!path.exists());
     }
 }
