@@ -13,11 +13,27 @@ need() { # need COMMAND PACKAGE...
     local sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo
     say "installing $*"
-    $sudo apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "$@"
+    (
+        # Packages of servers start them, unless this says no; tests start their own.
+        policy=/usr/sbin/policy-rc.d
+        if [ ! -e $policy ]; then
+            trap '$sudo rm $policy' EXIT
+            printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+            $sudo chmod +x $policy
+        fi
+        $sudo apt-get update -qq
+        $sudo env DEBIAN_FRONTEND=noninteractive \
+            apt-get install -y -qq --no-install-recommends "$@"
+    )
 }
 
+# Where Debian keeps servers.
+for folder in /usr/sbin /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
+
 need cc gcc libc6-dev
+need postgres postgresql
+need mariadbd mariadb-server
+need pgbouncer pgbouncer
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
 
 say "tests, all features"

@@ -20,6 +20,9 @@
 //! assert_eq!(server.open(), 1);
 //! # drop(connection); }
 //! ```
+//!
+//! The feature `servers` (Linux) adds real servers that live as long as a test, in `servers`, and a
+//! `FaultProxy` to put in front of them.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -27,11 +30,17 @@ pub mod conformance;
 mod fake;
 mod faults;
 mod faulty;
+#[cfg(all(feature = "servers", target_os = "linux"))]
+mod proxy;
 #[cfg(feature = "proptest")]
 pub mod random;
 pub mod scenario;
+#[cfg(all(feature = "servers", target_os = "linux"))]
+pub mod servers;
 pub mod test_pools;
 
 pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
 pub use faults::{Behaviour, Faults, Injected, Op};
 pub use faulty::{FaultyConnection, FaultyError, FaultyManager, Watch};
+#[cfg(all(feature = "servers", target_os = "linux"))]
+pub use proxy::{Direction, Fault, FaultProxy, Target};
