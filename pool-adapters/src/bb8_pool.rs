@@ -96,7 +96,12 @@ where
         loop {
             let got = if asking.once && pool.state().idle_connections == 0 {
                 // One look is enough for bb8 to start a connect, for whoever comes next.
-                timeout(Duration::ZERO, pool.get_owned()).await.unwrap_or(Err(RunError::TimedOut))
+                let mut get = pin!(pool.get_owned());
+                std::future::poll_fn(|cx| match get.as_mut().poll(cx) {
+                    Poll::Ready(got) => Poll::Ready(got),
+                    Poll::Pending => Poll::Ready(Err(RunError::TimedOut)),
+                })
+                .await
             } else {
                 pool.get_owned().await
             };

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Manager, on_async_worker};
+use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Manager};
 
 use crate::AdapterError;
 use crate::contain::contained;
@@ -25,7 +25,8 @@ use crate::thread::Threads;
 /// for that one call: some ten to fifty microseconds more, paid where a round trip is paid anyway,
 /// and never at a hand-out without a ping. No worker of the runtime and none of its blocking pool
 /// waits for a server. Each such call is made for a slot of the pool, so there are at most
-/// `max_size` of these threads, and none between calls.
+/// `max_size` of these threads, and none between calls. Only a broken connection is dropped on a
+/// thread that nobody waits for, and its slot is free meanwhile.
 ///
 /// A call that outlives its deadline cannot be ended from outside: the pool goes on without it, its
 /// thread stays until the driver returns, and then drops what came of it. A server that swallows
@@ -109,7 +110,8 @@ impl<M: r2d2::ManageConnection> Manager for R2d2Manager<M> {
             let connected = manager.connect();
             connected.map_err(|error| AdapterError::text(&error, classify(&error)))
         };
-        Ok(R2d2Connection(Some(self.threads.run(connect).await??)))
+        let inner = Some(self.threads.run(connect).await??);
+        Ok(R2d2Connection { inner, threads: self.threads.clone() })
     }
 
     async fn ping(
@@ -118,7 +120,7 @@ impl<M: r2d2::ManageConnection> Manager for R2d2Manager<M> {
     ) -> Result<(), AdapterError> {
         let unfit = AdapterError::Unfit(Condition::Broken(Cause::Desynchronized));
         // It goes along to the thread, so that nobody has it if the answer does not come.
-        let mut inner = connection.0.take().ok_or(unfit)?;
+        let mut inner = connection.inner.take().ok_or(unfit)?;
         let (manager, classify) = (self.manager.clone(), self.classify);
         let test = move || {
             let tested = contained(|| {
@@ -128,12 +130,12 @@ impl<M: r2d2::ManageConnection> Manager for R2d2Manager<M> {
             (inner, tested)
         };
         let (inner, tested) = self.threads.run(test).await?;
-        connection.0 = Some(inner);
+        connection.inner = Some(inner);
         tested
     }
 
     fn condition(&self, connection: &mut R2d2Connection<M::Connection>) -> Condition {
-        match &mut connection.0 {
+        match &mut connection.inner {
             None => Condition::Broken(Cause::Desynchronized),
             Some(inner) => match self.manager.has_broken(inner) {
                 true => Condition::Broken(Cause::Disconnected),
@@ -143,7 +145,7 @@ impl<M: r2d2::ManageConnection> Manager for R2d2Manager<M> {
     }
 
     async fn close(&self, mut connection: R2d2Connection<M::Connection>) {
-        if let Some(inner) = connection.0.take() {
+        if let Some(inner) = connection.inner.take() {
             let _ = self.threads.run(move || drop(inner)).await;
         }
     }
@@ -175,7 +177,10 @@ impl<M: r2d2::ManageConnection + fmt::Debug> fmt::Debug for R2d2Manager<M> {
 /// Using it panics after a test on it was cut short, since the test has the connection then. The
 /// pool hands none out like that.
 #[derive(Debug)]
-pub struct R2d2Connection<C: Send + 'static>(Option<C>);
+pub struct R2d2Connection<C: Send + 'static> {
+    inner: Option<C>,
+    threads: Threads,
+}
 
 impl<C: Send + 'static> R2d2Connection<C> {
     /// The connection alone, for one that was taken out of the pool with
@@ -184,7 +189,7 @@ impl<C: Send + 'static> R2d2Connection<C> {
     /// # Panics
     /// As using it does.
     pub fn into_inner(mut self) -> C {
-        self.0.take().expect(TAKEN)
+        self.inner.take().expect(TAKEN)
     }
 }
 
@@ -194,20 +199,20 @@ impl<C: Send + 'static> Deref for R2d2Connection<C> {
     type Target = C;
 
     fn deref(&self) -> &C {
-        self.0.as_ref().expect(TAKEN)
+        self.inner.as_ref().expect(TAKEN)
     }
 }
 
 impl<C: Send + 'static> DerefMut for R2d2Connection<C> {
     fn deref_mut(&mut self) -> &mut C {
-        self.0.as_mut().expect(TAKEN)
+        self.inner.as_mut().expect(TAKEN)
     }
 }
 
 impl<C: Send + 'static> Drop for R2d2Connection<C> {
     fn drop(&mut self) {
-        if let Some(inner) = self.0.take() {
-            crate::thread::drop_aside(inner, on_async_worker());
+        if let Some(inner) = self.inner.take() {
+            self.threads.drop_aside(inner);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use pool_core::{
     AcquireError, AcquireErrorKind, BoxFuture, CloseReport, Guarded, Pool, PoolGuard, Request,
-    Snapshot, on_async_worker,
+    Snapshot,
 };
 use r2d2::{ManageConnection, PooledConnection};
 use tokio::sync::OwnedSemaphorePermit;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::front::{Asking, Front, Held};
 use crate::invalidable::Seen;
-use crate::thread::{Threads, drop_aside};
+use crate::thread::Threads;
 use crate::{Invalidable, Marked};
 
 type Theirs<M> = r2d2::Pool<Invalidable<M>>;
@@ -85,7 +85,8 @@ impl<M: ManageConnection> R2d2Pool<M> {
         Self { front, seen, pool: Mutex::new(Some(pool)), threads: Threads::default() }
     }
 
-    /// How many threads acquire for callers now, those of callers who have gone among them.
+    /// How many threads acquire for callers now, those of callers who have gone among them, or drop
+    /// what was invalidated.
     pub fn threads(&self) -> usize {
         self.threads.running()
     }
@@ -188,6 +189,7 @@ impl<M: ManageConnection> Pool for R2d2Pool<M> {
                 Ok((connection, place)) => Ok(PoolGuard::new(R2d2Guard {
                     connection: Some(connection),
                     held: Some(asking.served(place)),
+                    threads: self.threads.clone(),
                 })),
                 Err(kind) => Err(asking.refused(kind, || self.snapshot(), self.seen.last_error())),
             }
@@ -247,6 +249,7 @@ struct R2d2Guard<M: ManageConnection> {
     connection: Option<PooledConnection<Invalidable<M>>>,
     /// Goes after the connection, so that the next caller finds what this one gave back.
     held: Option<Held>,
+    threads: Threads,
 }
 
 impl<M: ManageConnection> Guarded<M::Connection> for R2d2Guard<M> {
@@ -261,7 +264,7 @@ impl<M: ManageConnection> Guarded<M::Connection> for R2d2Guard<M> {
     fn invalidate(mut self: Box<Self>) {
         self.connection.as_deref_mut().map(Marked::invalidate);
         // A tuple drops in order: the connection, and then its place.
-        drop_aside((self.connection.take(), self.held.take()), on_async_worker());
+        self.threads.drop_aside((self.connection.take(), self.held.take()));
     }
 }
 

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use pool_core::on_async_worker;
 use tokio::sync::oneshot;
 
 use crate::AdapterError;
@@ -17,8 +18,9 @@ impl Threads {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Runs this on a thread of its own. It begins at once; dropping the future leaves it alone,
-    /// and its result is then dropped on its thread. A panic goes on in the caller.
+    /// Runs this on a thread of its own. It begins when this is first polled; dropping the future
+    /// leaves it alone, and its result is then dropped on its thread. A panic goes on in the
+    /// caller.
     ///
     /// # Errors
     /// If the system gives no thread; then the call is dropped here.
@@ -28,22 +30,40 @@ impl Threads {
     ) -> Result<T, AdapterError> {
         let (give, take) = oneshot::channel();
         let running = Running::new(self);
-        let body = move || {
+        spawn(move || {
             let outcome = catch_unwind(AssertUnwindSafe(call));
-            // Not among the threads when its caller goes on.
+            // Not among the threads any more when its caller goes on.
             drop(running);
             if let Err(nobody) = give.send(outcome) {
                 // Its end may panic, and nobody is there to be told.
                 let _ = catch_unwind(AssertUnwindSafe(|| drop(nobody)));
             }
-        };
-        let thread = std::thread::Builder::new().name("pool-r2d2".into()).spawn(body);
-        thread.map_err(|error| AdapterError::NoThread(error.to_string().into()))?;
+        })?;
         match take.await.expect("the thread always answers") {
             Ok(value) => Ok(value),
             Err(panic) => resume_unwind(panic),
         }
     }
+
+    /// Drops this, which may block: on a thread of its own if it is an async worker that asks, and
+    /// if there is a thread to be had. Nobody hears of a panic.
+    pub(crate) fn drop_aside<T: Send + 'static>(&self, value: T) {
+        let running = Running::new(self);
+        let end = move || {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(value)));
+            drop(running);
+        };
+        if on_async_worker() {
+            let _ = spawn(end);
+        } else {
+            end();
+        }
+    }
+}
+
+fn spawn(body: impl FnOnce() + Send + 'static) -> Result<(), AdapterError> {
+    let thread = std::thread::Builder::new().name("pool-r2d2".into()).spawn(body);
+    thread.map(drop).map_err(|error| AdapterError::NoThread(error.to_string().into()))
 }
 
 /// Counts a thread while it runs.
@@ -59,13 +79,5 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// Drops this, which may block: on a thread of its own, where that is needed and can be had.
-pub(crate) fn drop_aside<T: Send + 'static>(value: T, needed: bool) {
-    if needed {
-        // Where there is no thread the closure is dropped here, and the value with it.
-        let _ = std::thread::Builder::new().name("pool-r2d2".into()).spawn(move || drop(value));
     }
 }
