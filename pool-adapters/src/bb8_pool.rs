@@ -13,10 +13,9 @@ use pool_core::{
     Request, Snapshot,
 };
 use tokio::runtime::Handle;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 
-use crate::front::{Asking, Front, Held};
+use crate::front::{Asking, Front, Held, Place};
 use crate::invalidable::Seen;
 use crate::{Invalidable, Marked};
 
@@ -89,8 +88,7 @@ where
     async fn serve(
         &self,
         asking: &Asking,
-    ) -> Result<(PooledConnection<'static, Invalidable<M>>, OwnedSemaphorePermit), AcquireErrorKind>
-    {
+    ) -> Result<(PooledConnection<'static, Invalidable<M>>, Place), AcquireErrorKind> {
         let pool = self.theirs().ok_or(AcquireErrorKind::Closed)?;
         let place = asking.place().await?;
         loop {

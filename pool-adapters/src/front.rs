@@ -25,6 +25,7 @@ pub(crate) struct Front {
     timeout: Duration,
     places: Arc<Semaphore>,
     closed: watch::Sender<bool>,
+    /// A place was given back.
     came_back: Notify,
     books: Mutex<Books>,
 }
@@ -34,6 +35,8 @@ struct Books {
     counts: Counts,
     waiting: BTreeMap<u64, Instant>,
     holders: BTreeMap<u64, Checkout>,
+    /// Places taken: by those who hold a connection, or are getting one.
+    taken: usize,
     next: u64,
 }
 
@@ -100,12 +103,12 @@ impl Front {
         self.books().holders.len()
     }
 
-    /// Waits until nobody holds a connection any more.
+    /// Waits until every place was given back.
     pub(crate) async fn emptied(&self) {
         loop {
             let mut came_back = pin!(self.came_back.notified());
             came_back.as_mut().enable();
-            if self.held() == 0 {
+            if self.books().taken == 0 {
                 return;
             }
             came_back.await;
@@ -118,7 +121,7 @@ impl Front {
         let holders = self.holders();
         let left = holders.iter().map(|holder| holder.count).sum::<usize>();
         let closed = spare + held.saturating_sub(left) as u64;
-        CloseReport::foreign(begun.elapsed(), closed, left, holders)
+        CloseReport::foreign(begun.elapsed(), closed, self.books().taken, holders)
     }
 
     /// One line for each call site, most connections first.
@@ -158,12 +161,15 @@ pub(crate) struct Asking {
 
 impl Asking {
     /// Waits for a place.
-    pub(crate) async fn place(&self) -> Result<OwnedSemaphorePermit, AcquireErrorKind> {
+    pub(crate) async fn place(&self) -> Result<Place, AcquireErrorKind> {
         let places = self.front.places.clone();
-        if self.once {
-            return places.try_acquire_owned().map_err(|_| AcquireErrorKind::TimedOut);
-        }
-        places.acquire_owned().await.map_err(|_| AcquireErrorKind::Closed)
+        let permit = if self.once {
+            places.try_acquire_owned().map_err(|_| AcquireErrorKind::TimedOut)?
+        } else {
+            places.acquire_owned().await.map_err(|_| AcquireErrorKind::Closed)?
+        };
+        self.front.books().taken += 1;
+        Ok(Place { front: self.front.clone(), permit: Some(permit) })
     }
 
     /// Does this, until the time is up or the pool is closed.
@@ -187,7 +193,7 @@ impl Asking {
     }
 
     /// It got a connection.
-    pub(crate) fn served(self, place: OwnedSemaphorePermit) -> Held {
+    pub(crate) fn served(self, place: Place) -> Held {
         let checkout = Checkout {
             site: self.request.site(),
             operation: self.request.operation_name(),
@@ -198,7 +204,7 @@ impl Asking {
         books.counts.acquired += 1;
         books.holders.insert(self.key, checkout);
         drop(books);
-        Held { front: self.front.clone(), key: self.key, _place: place }
+        Held { key: self.key, place }
     }
 
     /// It got none.
@@ -231,16 +237,28 @@ impl Drop for Asking {
     }
 }
 
+/// Room for one connection, whether one is there or is being got. Dropping it lets the next in.
+pub(crate) struct Place {
+    front: Arc<Front>,
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.permit = None;
+        self.front.books().taken -= 1;
+        self.front.came_back.notify_waiters();
+    }
+}
+
 /// Somebody holds a connection, and a place with it, until this is dropped.
 pub(crate) struct Held {
-    front: Arc<Front>,
     key: u64,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.front.books().holders.remove(&self.key);
-        self.front.came_back.notify_waiters();
+        self.place.front.books().holders.remove(&self.key);
     }
 }

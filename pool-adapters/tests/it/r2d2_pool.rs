@@ -31,6 +31,21 @@ async fn r07_a_test_that_hangs_costs_a_thread_and_a_place_and_stops_nobody() {
 }
 
 #[tokio::test]
+async fn r21_a_close_reports_a_test_that_hangs() {
+    let server = Server::default();
+    let pool = pool_of(&server, 2);
+    drop(pool.acquire().await.unwrap());
+    server.next_tests([Act::Hang]);
+    let refused = pool.acquire_with(Request::new().within(ms(10))).await.unwrap_err();
+    assert_eq!(refused.kind(), AcquireErrorKind::TimedOut);
+    let report = pool.close(ms(10)).await;
+    assert_eq!((report.abandoned, report.holders.len()), (1, 0), "{report}");
+    server.release();
+    assert!(soon(pool.close(secs(9))).await.is_complete());
+    until("it is closed", || server.open() == 0).await;
+}
+
+#[tokio::test]
 async fn there_is_at_most_a_thread_for_each_connection() {
     let server = Server::default();
     let pool = Arc::new(pool_of(&server, 2));
@@ -83,7 +98,7 @@ async fn r21_without_a_reaper_no_thread_is_left_after_a_close() {
     let builder = builder.idle_timeout(None).max_lifetime(None);
     let pool = R2d2Pool::new("theirs", builder, server.manager());
     drop(soon(pool.acquire()).await.unwrap());
-    assert_eq!(threads("closing-"), 2);
+    until("r2d2's threads have their names", || threads("closing-") == 2).await;
     assert!(pool.close(secs(9)).await.is_complete());
     until("r2d2's threads go", || threads("closing-") == 0).await;
     until("nothing is left", || server.is_alone() && server.open() == 0).await;

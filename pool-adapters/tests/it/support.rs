@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 pub(crate) const fn ms(n: u64) -> Duration {
@@ -33,7 +33,8 @@ pub(crate) async fn until(what: &str, so: impl Fn() -> bool) {
 pub(crate) async fn dropped_after<T>(looks: usize, work: impl Future<Output = T>) -> bool {
     let mut work = pin!(work);
     for _ in 0..looks {
-        if let Poll::Ready(_) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        let looked = work.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if looked.is_ready() {
             return false;
         }
         for _ in 0..8 {
