@@ -122,10 +122,12 @@ where
         let _inside = self.runtime.enter();
         let mut spare = Vec::new();
         for _ in 0..pool.state().idle_connections {
-            // They are not tested any more, so the first look finds them.
+            // They are not tested any more, so the first look finds them. Where there is none and
+            // the runtime has ended, bb8's timer panics.
             let mut get = pin!(pool.get());
-            let looked = get.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-            let Poll::Ready(Ok(connection)) = looked else { break };
+            let look = || get.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            let looked = catch_unwind(AssertUnwindSafe(look));
+            let Ok(Poll::Ready(Ok(connection))) = looked else { break };
             spare.push(connection);
         }
         let ended = spare.len() as u64;
@@ -183,8 +185,8 @@ where
     }
 
     /// bb8 has no close. This refuses who asks, drops what is spare at once and what is held when
-    /// it comes back, and waits for that until the deadline. bb8's own task looks for the end of
-    /// its pool every 30 s, and ends then.
+    /// it comes back, and waits for that until the deadline. It begins at once, and need not be
+    /// awaited. bb8's own task looks for the end of its pool every 30 s, and ends then.
     fn close(&self, within: Duration) -> BoxFuture<'static, CloseReport> {
         let begun = Instant::now();
         let (spare, held) = self.shut();

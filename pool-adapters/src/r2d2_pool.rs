@@ -213,7 +213,7 @@ impl<M: ManageConnection> Pool for R2d2Pool<M> {
 
     /// r2d2 has no close. This refuses who asks, drops what is spare at once and what is held when
     /// it comes back, and waits for that, and for threads that acquire (a second, unless a test
-    /// hangs), until the deadline. r2d2's own threads go when nobody holds a connection any more;
+    /// hangs), until the deadline. It begins at once, and need not be awaited. r2d2's own threads go when nobody holds a connection any more;
     /// with `idle_timeout` or `max_lifetime` set, as they are by default, up to 30 s later.
     fn close(&self, within: Duration) -> BoxFuture<'static, CloseReport> {
         let begun = Instant::now();

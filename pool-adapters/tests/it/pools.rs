@@ -231,6 +231,26 @@ async fn r22_a_guard_may_be_dropped_outside_a_runtime() {
     .await;
 }
 
+#[test]
+fn r22_pools_and_guards_may_outlive_the_runtime() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let (first, left) = (runtime(), Mutex::new(Vec::new()));
+    first.block_on(each(2, |server, pool| {
+        let left = &left;
+        async move {
+            let held = pool.acquire().await.unwrap();
+            drop(pool.acquire().await.unwrap());
+            left.lock().unwrap().push((server, held, pool));
+        }
+    }));
+    drop(first);
+    for (server, held, pool) in left.into_inner().unwrap() {
+        drop(held);
+        drop(pool);
+        runtime().block_on(until("all are closed", || server.open() == 0));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn r18_with_our_manager_in_their_pool_behind_our_trait_nothing_dirty_is_inherited() {
     let server = FakeServer::new();

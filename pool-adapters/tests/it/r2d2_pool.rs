@@ -63,6 +63,17 @@ async fn there_is_at_most_a_thread_for_each_connection() {
 }
 
 #[tokio::test]
+async fn r14_a_caller_without_a_deadline_who_goes_takes_the_thread_along() {
+    let server = Server::default();
+    server.down();
+    let pool = pool_of(&server, 1);
+    let patient = pool.acquire_with(Request::new().within(None));
+    assert!(tokio::time::timeout(ms(10), patient).await.is_err());
+    assert_eq!((pool.threads(), pool.snapshot().counts.cancelled), (1, 1));
+    until("the thread goes", || pool.threads() == 0).await;
+}
+
+#[tokio::test]
 async fn no_thread_is_needed_where_nothing_is_tested() {
     let server = Server::default();
     let builder = r2d2::Pool::builder().max_size(1).min_idle(Some(1)).test_on_check_out(false);
