@@ -38,6 +38,7 @@
 
 mod config;
 mod error;
+mod foreign;
 mod histogram;
 mod holders;
 mod hooks;
@@ -55,6 +56,7 @@ pub use holders::Holder;
 pub use hooks::BoxFuture;
 pub use managed::{
     Acquire, AcquireFuture, Blocking, Builder, CloseReport, ManagedGuard, ManagedPool, Recording,
+    on_async_worker,
 };
 pub use manager::{
     Activity, BoxError, Busy, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset,

@@ -61,7 +61,7 @@ impl<P: Pool + ?Sized> PoolExt for P {}
 #[derive(Clone, Copy, Debug)]
 pub struct Request {
     site: &'static Location<'static>,
-    operation: Option<&'static str>,
+    pub(crate) operation: Option<&'static str>,
     timeout: Option<Option<Duration>>,
 }
 

@@ -52,7 +52,7 @@ use std::time::{Duration, SystemTime};
 use tokio::runtime::Handle;
 
 pub use acquire::{Acquire, AcquireFuture};
-pub use blocking::Blocking;
+pub use blocking::{Blocking, on_async_worker};
 pub use close::CloseReport;
 pub use guard::ManagedGuard;
 pub use machine::recorder::Recording;

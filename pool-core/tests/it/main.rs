@@ -12,6 +12,7 @@ mod counts;
 mod demand;
 mod failure;
 mod fairness;
+mod foreign;
 mod insight;
 mod lifetime;
 mod lock;
