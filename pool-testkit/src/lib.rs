@@ -27,6 +27,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod conformance;
+mod deadline;
 mod fake;
 mod faults;
 mod faulty;
@@ -39,6 +40,7 @@ pub mod scenario;
 pub mod servers;
 pub mod test_pools;
 
+pub use deadline::hard_deadline;
 pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
 pub use faults::{Behaviour, Faults, Injected, Op};
 pub use faulty::{FaultyConnection, FaultyError, FaultyManager, Watch};

@@ -35,6 +35,7 @@ pub(crate) fn pool_of(max_size: u32) -> (FakeServer, TestPool) {
 
 /// A pool in the making that keeps every event, so that [`audit`] can replay it.
 pub(crate) fn builder(server: &FakeServer, max_size: u32) -> Builder<FakeManager> {
+    pool_testkit::hard_deadline();
     ManagedPool::builder(server.manager()).max_size(max_size).seed(7).flight_recorder(1 << 16)
 }
 

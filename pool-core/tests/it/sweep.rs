@@ -249,6 +249,7 @@ fn r13_every_call_fails_once_and_for_good_and_the_pool_heals() {
         let mut runtime = tokio::runtime::Builder::new_current_thread();
         runtime.enable_all().start_paused(true).build().unwrap()
     };
+    pool_testkit::hard_deadline();
     quiet_about_injected_panics();
     let points = runtime().block_on(async { World::new().points() });
     let (mut runs, mut fired) = (0, 0);

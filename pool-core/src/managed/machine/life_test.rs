@@ -333,6 +333,7 @@ fn handed(state: &State<Token>) -> BTreeSet<u64> {
 
 /// As usual, or as `PROPTEST_CASES` says.
 fn twice_as_many() -> ProptestConfig {
+    pool_testkit::hard_deadline();
     let usual = ProptestConfig::default();
     ProptestConfig { cases: 2 * usual.cases, ..usual }
 }
