@@ -40,6 +40,15 @@ async fn r18_a_dirty_connection_is_discarded_never_reset_never_inherited() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r18_nothing_dirty_is_inherited_where_nothing_is_tested() {
+    let server = FakeServer::new();
+    let pool = bb8::Pool::builder().max_size(1).test_on_check_out(false);
+    let pool = pool.build(ForBb8::new(server.manager())).await.unwrap();
+    pool.get().await.unwrap().begin();
+    assert!(!pool.get().await.unwrap().in_transaction());
+}
+
+#[tokio::test(start_paused = true)]
 async fn r17_a_broken_or_invalidated_connection_is_discarded() {
     let server = FakeServer::new();
     let pool = pool_of(&server, 1).await;

@@ -13,7 +13,7 @@ fn pool_of(server: &FakeServer, max_size: u32) -> (Runtime, Theirs) {
     let runtime = tokio::runtime::Builder::new_multi_thread();
     let runtime = { runtime }.worker_threads(1).enable_all().build().unwrap();
     let manager = ForR2d2::new(server.manager(), runtime.handle().clone());
-    let manager = manager.connect_timeout(ms(50)).ping_timeout(ms(50));
+    let manager = manager.connect_timeout(ms(300)).ping_timeout(ms(300));
     let pool = r2d2::Pool::builder().max_size(max_size).min_idle(Some(0));
     (runtime, pool.connection_timeout(secs(20)).build_unchecked(manager))
 }
@@ -36,6 +36,17 @@ fn r18_a_dirty_connection_is_discarded_never_reset_never_inherited() {
     let connection = pool.get().unwrap();
     assert_eq!((connection.id(), connection.in_transaction()), (2, false));
     assert_eq!((server.calls(Op::Reset), server.calls(Op::Close), server.held()), (0, 0, 1));
+}
+
+#[test]
+fn r18_nothing_dirty_is_inherited_where_nothing_is_tested() {
+    let server = FakeServer::new();
+    let runtime = Runtime::new().unwrap();
+    let manager = ForR2d2::new(server.manager(), runtime.handle().clone());
+    let pool = r2d2::Pool::builder().max_size(1).test_on_check_out(false);
+    let pool = pool.build(manager).unwrap();
+    pool.get().unwrap().begin();
+    assert!(!pool.get().unwrap().in_transaction());
 }
 
 #[test]
