@@ -32,6 +32,7 @@ mod client;
 mod error;
 mod identity;
 mod janitor;
+mod kind;
 mod mariadb;
 mod pgbouncer;
 mod pgwire;

@@ -11,9 +11,10 @@ use rustix::process::Signal;
 
 use super::error::{ServerError, or_skip};
 use super::identity::Identity;
+use super::kind::{Kind, Seat};
 use super::place::Folder;
 use super::postgres::Postgres;
-use super::server::{Kind, Seat, Server};
+use super::server::Server;
 use super::{client, pgwire, programs};
 
 const INSTALL: &str = "apt-get install --no-install-recommends pgbouncer";

@@ -12,8 +12,9 @@ use rustix::process::Signal;
 
 use super::error::{ServerError, or_skip};
 use super::identity::Identity;
+use super::kind::{Kind, Seat};
 use super::place::Folder;
-use super::server::{Kind, Seat, Server};
+use super::server::Server;
 use super::template::Recipe;
 use super::{client, pgwire, programs, wait};
 
