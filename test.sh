@@ -1,7 +1,11 @@
 #!/usr/bin/env bash
-# Runs every test. Installs what it needs first (as root, or with sudo).
-#   ./test.sh            everything
+# Runs the tests. Installs what it needs first (as root, or with sudo).
+#   ./test.sh            everything but the long checks: stress, mutants, bench
 #   ./test.sh quick      the workspace's tests only
+#   ./test.sh loom       eight races of the engine, in every interleaving
+#   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
+#   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
+#   ./test.sh mutants    does some test notice each small change of the engine? Hours.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -36,13 +40,57 @@ need mariadbd mariadb-server
 need pgbouncer pgbouncer
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
 
+target=${CARGO_TARGET_DIR:-$PWD/target}
+
+loom() {
+    say "loom"
+    # --cfg is global, hence a target folder of its own.
+    RUSTFLAGS="${RUSTFLAGS:-} --cfg pool_loom -C debug-assertions" CARGO_TARGET_DIR=$target/loom \
+        cargo test --release -p pool-core --lib -- --nocapture --test-threads 2
+}
+
+shuttle() {
+    say "shuttle"
+    CARGO_TARGET_DIR=$target/shuttle \
+        cargo test --release --manifest-path pool-core/shuttle/Cargo.toml --test schedules
+}
+
+stress() {
+    say "stress"
+    STRESS_SECONDS=${STRESS_SECONDS:-60} \
+        cargo run --release -p pool-testkit --example stress
+}
+
+mutants() {
+    say "mutants"
+    command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
+    POOL_TEST_SECONDS=40 PROPTEST_CASES=40 CARGO_PROFILE_TEST_DEBUG=0 \
+        cargo mutants -p pool-core --output "$target"
+}
+
+case ${1:-all} in
+    all | quick) ;;
+    loom | shuttle | stress | mutants)
+        "$1"
+        exit
+        ;;
+    *)
+        echo "what is $1? One of: quick loom shuttle stress mutants, or nothing for all" >&2
+        exit 2
+        ;;
+esac
+
 say "tests, all features"
 cargo test --workspace --all-features
 
-say "tests of pool-core without features"
+say "pool-core without features"
+cargo check -p pool-core --no-default-features
 cargo test -p pool-core --lib
 
 [ "${1:-}" = quick ] && exit 0
+
+loom
+shuttle
 
 say "pool-sqlite with the oldest driver it allows"
 # A copy, since the older driver needs another lock file.
@@ -50,7 +98,7 @@ copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 git ls-files -z | xargs -0 cp --parents -t "$copy"
 (
-    export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/oldest"
+    export CARGO_TARGET_DIR=$target/oldest
     cd "$copy"
     cargo update --quiet -p rusqlite --precise 0.40.1
     POOL_SOAK_SECONDS=5 cargo test -p pool-sqlite --test it
