@@ -414,4 +414,44 @@ mod tests {
         assert!(joined.is_none());
         assert!(future.look, "it has to look once more, since nobody will wake it");
     }
+
+    #[test]
+    fn r07_a_parked_thread_knows_when_to_wake_by_itself() {
+        let pool = ManagedPool::new(Nothing);
+        for (within, known) in [(Some(Duration::from_secs(1)), true), (None, false)] {
+            let mut future = pin!(pool.acquire().within(within).start(Some(thread())));
+            assert!(future.deadline().is_none(), "it has not begun");
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = future.as_mut().poll(&mut cx);
+            assert_eq!(future.deadline().is_some(), known);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn r22_an_acquire_binds_its_pool_three_times_at_most() {
+        let pool = ManagedPool::new(Nothing);
+        let mut future = pin!(pool.acquire().into_future());
+        let now = pool.shared.now();
+        *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
+        let bound: Vec<_> = (0..4).map(|_| future.as_mut().bind(now).is_none()).collect();
+        assert_eq!(bound, [true, true, true, false]);
+    }
+
+    #[test]
+    fn r22_a_thread_whose_runtime_ends_gets_one_of_the_pools_own() {
+        let pool = ManagedPool::new(Nothing);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let _inside = runtime.enter();
+        let mut future = pin!(pool.acquire().start(Some(thread())));
+        let now = pool.shared.now();
+        assert!(future.as_mut().bind(now).is_none());
+        assert_eq!(pool.shared.handle().unwrap().id(), runtime.handle().id());
+        pool.shared.lose_runtime(1);
+        assert!(future.as_mut().bind(now).is_none());
+        assert_ne!(pool.shared.handle().unwrap().id(), runtime.handle().id());
+    }
+
+    fn thread() -> Who {
+        Who::Thread(std::thread::current().id())
+    }
 }

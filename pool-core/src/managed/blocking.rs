@@ -12,7 +12,7 @@ use std::time::Duration;
 use super::ManagedPool;
 use super::acquire::Acquire;
 use super::guard::ManagedGuard;
-use super::machine::vocabulary::{Caller, Who};
+use super::machine::vocabulary::Who;
 use crate::{AcquireError, AcquireErrorKind, Manager};
 
 /// A pool for threads, see [`ManagedPool::blocking`].
@@ -48,7 +48,7 @@ impl<M: Manager> Blocking<'_, M> {
         let who = Who::Thread(thread.id());
         let future = acquire.start(Some(who));
         if on_async_worker() {
-            let caller = Caller { who, ..future.caller() };
+            let caller = future.caller();
             shared.with(|state| state.stranded(None));
             return Err(shared.error(AcquireErrorKind::WouldBlockAsync, caller, 0));
         }

@@ -127,7 +127,7 @@ impl<M: Manager> Shared<M> {
         self.perform(out);
     }
 
-    fn lose_runtime(self: &Arc<Self>, number: u64) {
+    pub(super) fn lose_runtime(self: &Arc<Self>, number: u64) {
         let out = {
             let mut binding = lock(&self.runtime);
             if binding.number != number || binding.handle.take().is_none() {
@@ -147,5 +147,43 @@ impl<M: Manager> Shared<M> {
     /// A handle to the runtime the pool works on.
     pub(super) fn handle(&self) -> Option<Handle> {
         lock(&self.runtime).handle.clone()
+    }
+}
+
+#[cfg(all(test, not(pool_loom)))]
+mod tests {
+    use super::*;
+    use crate::{ConnectContext, ManagedPool};
+
+    struct Nothing;
+
+    impl Manager for Nothing {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
+            Ok(())
+        }
+
+        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn r22_only_the_present_runtime_can_be_lost() {
+        let pool = ManagedPool::new(Nothing);
+        let shared = &pool.shared;
+        let witness = |number| Witness::<Nothing> { shared: None, number };
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        for number in [1, 2] {
+            shared.bind(runtime.handle());
+            assert!(shared.is_bound(&witness(number)), "each binding has its number");
+            assert!(!shared.is_bound(&witness(number - 1)));
+            shared.lose_runtime(number - 1); // a task of an earlier runtime ends late
+            assert!(shared.is_bound(&witness(number)));
+            shared.lose_runtime(number);
+            assert!(!shared.is_bound(&witness(number)));
+        }
     }
 }

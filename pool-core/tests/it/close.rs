@@ -46,6 +46,10 @@ async fn r21_idle_connections_close_now_and_those_in_use_are_awaited() {
     let (server, pool) = pool_of(4);
     server.always(Op::Close, Behaviour::Slow(ms(20)));
     warm(&pool, 4).await;
+    pool.acquire().await.unwrap().invalidate();
+    sleep(ms(21)).await;
+    warm(&pool, 4).await; // what ended before is no part of the report
+    assert!(!pool.is_closed());
     let held = pool.acquire().await.unwrap();
     let closing = pool.close(secs(5)); // begins without being polled
     sleep(ms(21)).await;
@@ -57,6 +61,8 @@ async fn r21_idle_connections_close_now_and_those_in_use_are_awaited() {
     let report = closing.await;
     assert!(report.took >= ms(1040) && report.took <= ms(1043), "{report}");
     assert_eq!((report.closed, report.abandoned, report.is_complete()), (4, 0, true));
+    assert_eq!(report.to_string(), format!("closed 4 connections in {:?}", report.took));
+    assert!(pool.is_closed());
     assert_eq!((server.held(), audit(&pool).counts.ended.pool_closed), (0, 4));
 }
 

@@ -156,3 +156,44 @@ async fn r23_a_leak_is_reported_once_with_its_holder() {
     assert_eq!(leaks, [(line, 5), (line + 3, 5)]);
     assert_eq!(audit(&pool).counts.leaks, 2);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r23_the_diagnosis_is_made_once_a_millisecond() {
+    let (_, pool) = pool_of(1);
+    let _guard = pool.acquire().await.unwrap();
+    let mut timed_out = Vec::new();
+    for pause in [ms(0), ms(0), ms(1)] {
+        sleep(pause).await;
+        let error = pool.acquire().within(ms(0)).await.unwrap_err();
+        timed_out.push(error.snapshot().counts.timed_out);
+    }
+    assert_eq!(timed_out, [1, 1, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_holders_are_told_apart_by_place_and_by_operation() {
+    let (_, pool) = pool_of(4);
+    let one = pool.acquire().await.unwrap();
+    let mut same_place = Vec::new();
+    for operation in ["read", "write", "write"] {
+        same_place.push(pool.acquire().operation(operation).await.unwrap());
+    }
+    let told: Vec<_> = pool.holders().iter().map(|h| (h.operation, h.count)).collect();
+    assert_eq!(told, [(Some("write"), 2), (None, 1), (Some("read"), 1)]);
+    drop(one);
+    let other = pool.acquire().await.unwrap();
+    drop(same_place);
+    let same_operation = pool.acquire().await.unwrap();
+    assert_eq!(pool.holders().len(), 2);
+    drop((other, same_operation));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_an_acquire_that_fails_by_a_panic_says_where() {
+    let server = FakeServer::new();
+    let builder = builder(&server, 1).before_acquire(|_| panic!("injected panic in a hook"));
+    let pool = builder.build().unwrap();
+    let error = pool.acquire().await.unwrap_err();
+    assert_eq!(error.kind(), AcquireErrorKind::Panicked);
+    assert!(error.to_string().contains("a before_acquire hook"), "{error}");
+}

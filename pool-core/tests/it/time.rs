@@ -217,3 +217,27 @@ async fn r08_no_duration_overflows() {
     audit(&pool);
     assert!(pool.close(HUGE).await.is_complete());
 }
+
+#[tokio::test(start_paused = true)]
+async fn r08_the_longest_connect_timeout_is_far_away() {
+    struct Deadline(std::sync::Mutex<Option<Instant>>);
+    impl pool_core::Manager for Deadline {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        async fn connect(&self, cx: &pool_core::ConnectContext) -> Result<(), Self::Error> {
+            *self.0.lock().unwrap() = Some(cx.deadline());
+            Ok(())
+        }
+        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+    let manager = Deadline(std::sync::Mutex::new(None));
+    let builder = pool_core::ManagedPool::builder(manager);
+    let pool = builder.connect_timeout(std::time::Duration::MAX).build().unwrap();
+    drop(pool.acquire().await.unwrap());
+    let deadline = pool.manager().0.lock().unwrap().expect("it has connected");
+    assert!(deadline > Instant::now() + secs(365 * 24 * 3600));
+    assert_eq!(pool.config().connect_timeout, std::time::Duration::MAX);
+}
