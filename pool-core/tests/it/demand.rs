@@ -200,3 +200,45 @@ async fn r05_new_connections_whose_first_ping_fails_are_no_reason_to_hurry() {
     let connects = server.calls(Op::Connect);
     assert!(connects < 30, "{connects} connects in a second");
 }
+
+#[tokio::test(start_paused = true)]
+async fn r05_once_a_new_connection_was_used_the_next_is_trusted_again() {
+    let (server, pool) = pool_of(1);
+    let fail = || Behaviour::Fail(ErrorClass::Transient);
+    server.next(Op::Condition, [fail(), fail(), fail(), fail(), fail(), fail()]);
+    let begun = Instant::now();
+    let guard = pool.acquire().await.unwrap();
+    assert!(begun.elapsed() >= ms(300), "six pauses, each twice as long: {:?}", begun.elapsed());
+    drop(guard);
+    pool.acquire().await.unwrap().invalidate();
+    server.next(Op::Condition, [fail()]);
+    let begun = Instant::now();
+    drop(pool.acquire().await.unwrap());
+    assert!(begun.elapsed() <= ms(11), "the first pause again: {:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r05_returns_do_not_shorten_the_pauses_of_failing_connects() {
+    let (server, pool) = pool_of(2);
+    warm(&pool, 1).await;
+    server.always(Op::Connect, Behaviour::Fail(ErrorClass::Transient));
+    for _ in 0..100 {
+        let guard = pool.acquire().await.unwrap();
+        let second = pool.acquire().within(ms(5)).await;
+        assert!(second.is_err());
+        drop(guard);
+    }
+    let attempts = server.calls(Op::Connect) - 1;
+    assert!((3..=9).contains(&attempts), "{attempts} attempts in half a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r12_after_a_second_a_permanent_error_is_tried_again() {
+    let (server, pool) = pool_of(1);
+    server.next(Op::Connect, [Behaviour::Fail(ErrorClass::Permanent)]);
+    assert_eq!(pool.acquire().await.unwrap_err().kind(), AcquireErrorKind::Connect);
+    sleep(ms(999)).await;
+    assert_eq!(pool.acquire().await.unwrap_err().kind(), AcquireErrorKind::Connect);
+    sleep(ms(1)).await;
+    drop(pool.acquire().await.unwrap());
+}
