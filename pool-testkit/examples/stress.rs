@@ -41,7 +41,7 @@ fn main() -> ExitCode {
     let seconds: u64 = number("STRESS_SECONDS", 30);
     let seed = number("POOL_SEED", fastrand::u64(..));
     println!("stress: {seconds} s, POOL_SEED={seed}");
-    quiet_about_our_own_panics();
+    pool_testkit::hush_injected_panics();
 
     let end = Instant::now() + Duration::from_secs(seconds);
     let threads = threads();
@@ -482,15 +482,3 @@ fn median(values: &[u64]) -> u64 {
 }
 
 const OURS: &str = "injected panic of the stress test";
-
-fn quiet_about_our_own_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let payload = info.payload();
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        if !text.is_some_and(|text| text.starts_with("injected panic")) {
-            usual(info);
-        }
-    }));
-}

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use std::time::Duration;
 
 use pool_core::ErrorClass;
@@ -216,9 +216,29 @@ impl fmt::Debug for Faults {
     }
 }
 
+/// How the text of every injected panic begins.
+const INJECTED: &str = "injected panic";
+
 /// What an injected panic says.
 pub(crate) fn panic_text(op: Op) -> String {
-    format!("injected panic in {op:?}")
+    format!("{INJECTED} in {op:?}")
+}
+
+/// From now on panics whose text begins with `injected panic` are not printed, since thousands of
+/// them would drown everything else. They panic all the same.
+pub fn hush_injected_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let payload = info.payload();
+            let text = payload.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
+            if !text.is_some_and(|text| text.starts_with(INJECTED)) {
+                usual(info);
+            }
+        }));
+    });
 }
 
 /// What an injected failure says.

@@ -31,6 +31,7 @@ mod deadline;
 mod fake;
 mod faults;
 mod faulty;
+mod polls;
 #[cfg(all(feature = "servers", target_os = "linux"))]
 mod proxy;
 #[cfg(feature = "proptest")]
@@ -42,7 +43,8 @@ pub mod test_pools;
 
 pub use deadline::hard_deadline;
 pub use fake::{FakeConnection, FakeError, FakeManager, FakeServer};
-pub use faults::{Behaviour, Faults, Injected, Op};
+pub use faults::{Behaviour, Faults, Injected, Op, hush_injected_panics};
 pub use faulty::{FaultyConnection, FaultyError, FaultyManager, Watch};
+pub use polls::poll_times;
 #[cfg(all(feature = "servers", target_os = "linux"))]
 pub use proxy::{Direction, Fault, FaultProxy, Target};

@@ -385,22 +385,8 @@ mod tests {
     use std::task::{Context, Waker};
 
     use super::*;
-    use crate::{ConnectContext, ManagedPool};
-
-    struct Nothing;
-
-    impl Manager for Nothing {
-        type Connection = ();
-        type Error = std::io::Error;
-
-        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
-            Ok(())
-        }
-
-        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
-            Ok(())
-        }
-    }
+    use crate::ManagedPool;
+    use crate::managed::nothing::Nothing;
 
     /// Shuttle found it: nobody woke who joined in that moment, and no timer did.
     #[tokio::test(start_paused = true)]

@@ -38,6 +38,8 @@ mod diagnosis;
 mod guard;
 mod machine;
 mod maintenance;
+#[cfg(all(test, not(pool_loom)))]
+mod nothing;
 mod runtime;
 mod shared;
 mod slot;

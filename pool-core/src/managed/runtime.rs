@@ -153,22 +153,8 @@ impl<M: Manager> Shared<M> {
 #[cfg(all(test, not(pool_loom)))]
 mod tests {
     use super::*;
-    use crate::{ConnectContext, ManagedPool};
-
-    struct Nothing;
-
-    impl Manager for Nothing {
-        type Connection = ();
-        type Error = std::io::Error;
-
-        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
-            Ok(())
-        }
-
-        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
-            Ok(())
-        }
-    }
+    use crate::ManagedPool;
+    use crate::managed::nothing::Nothing;
 
     #[test]
     fn r22_only_the_present_runtime_can_be_lost() {

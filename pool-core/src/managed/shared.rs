@@ -257,23 +257,9 @@ pub(crate) fn quietly(run: impl FnOnce()) {
 mod tests {
     use std::time::Duration;
 
+    use crate::ManagedPool;
+    use crate::managed::nothing::Nothing;
     use crate::sync::SECTIONS;
-    use crate::{ConnectContext, ManagedPool, Manager};
-
-    struct Nothing;
-
-    impl Manager for Nothing {
-        type Connection = ();
-        type Error = std::io::Error;
-
-        async fn connect(&self, _: &ConnectContext) -> Result<(), Self::Error> {
-            Ok(())
-        }
-
-        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
-            Ok(())
-        }
-    }
 
     #[tokio::test(start_paused = true)]
     async fn a_panic_in_the_state_machine_hangs_nobody() {

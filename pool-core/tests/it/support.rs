@@ -11,6 +11,7 @@ use pool_core::{
     AcquireError, AcquireFailed, Acquired, Builder, CloseReason, Closed, Connected, Leaked,
     ManagedGuard, ManagedPool, Manager, Metrics, Snapshot, Stalled,
 };
+pub(crate) use pool_testkit::poll_times;
 use pool_testkit::{FakeManager, FakeServer};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -134,29 +135,6 @@ pub(crate) fn took(begun: Instant, expected: Duration) {
 /// Polls once.
 pub(crate) async fn poll_once<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
     std::future::poll_fn(|cx| Poll::Ready(Pin::new(&mut *future).poll(cx))).await
-}
-
-/// Polls a future so many times, as often as it is woken, and then drops it: at once, or when it
-/// would be polled again. What came of it, if it ended before.
-pub(crate) async fn poll_times<F: Future>(
-    future: F,
-    polls: usize,
-    at_once: bool,
-) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    std::future::poll_fn(move |cx: &mut Context<'_>| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 && at_once => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// Runs a future on this thread, outside any runtime.

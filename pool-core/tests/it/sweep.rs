@@ -230,19 +230,6 @@ async fn heals(world: World, within: std::time::Duration) {
     assert_eq!(tasks, 0, "tasks are left");
 }
 
-/// Thousands of them would drown everything else.
-fn quiet_about_injected_panics() {
-    let usual = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let payload = info.payload();
-        let text = payload.downcast_ref::<String>().map(String::as_str);
-        let text = text.or_else(|| payload.downcast_ref::<&str>().copied());
-        if !text.is_some_and(|text| text.starts_with("injected panic")) {
-            usual(info);
-        }
-    }));
-}
-
 #[test]
 fn r13_every_call_fails_once_and_for_good_and_the_pool_heals() {
     let runtime = || {
@@ -250,7 +237,7 @@ fn r13_every_call_fails_once_and_for_good_and_the_pool_heals() {
         runtime.enable_all().start_paused(true).build().unwrap()
     };
     pool_testkit::hard_deadline();
-    quiet_about_injected_panics();
+    pool_testkit::hush_injected_panics();
     let points = runtime().block_on(async { World::new().points() });
     let (mut runs, mut fired) = (0, 0);
     for (at, point) in points.iter().enumerate() {

@@ -235,9 +235,9 @@ async fn r08_the_longest_connect_timeout_is_far_away() {
     }
     let manager = Deadline(std::sync::Mutex::new(None));
     let builder = pool_core::ManagedPool::builder(manager);
-    let pool = builder.connect_timeout(std::time::Duration::MAX).build().unwrap();
+    let pool = builder.connect_timeout(Duration::MAX).build().unwrap();
     drop(pool.acquire().await.unwrap());
     let deadline = pool.manager().0.lock().unwrap().expect("it has connected");
     assert!(deadline > Instant::now() + secs(365 * 24 * 3600));
-    assert_eq!(pool.config().connect_timeout, std::time::Duration::MAX);
+    assert_eq!(pool.config().connect_timeout, Duration::MAX);
 }

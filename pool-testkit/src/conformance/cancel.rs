@@ -8,8 +8,9 @@ use tokio::time::{sleep, timeout};
 
 use super::harness::{Cannot, Feature, Harness, Outcome, SharedPool};
 use super::scenes::ms;
-use super::trial::{Trial, poll_once, poll_times};
+use super::trial::{Trial, poll_once};
 use crate::FaultyConnection;
+use crate::poll_times;
 use crate::{Behaviour, Op};
 
 /// Sets a scene and drops an acquire in it at its first poll, at its second, and so on, until one

@@ -8,8 +8,9 @@ use pool_core::{Cause, ErrorClass, Request, Validation};
 
 use super::harness::{Feature, Harness, Outcome, SharedPool};
 use super::scenes::ms;
-use super::trial::{Trial, poll_times};
+use super::trial::Trial;
 use crate::FaultyConnection;
+use crate::poll_times;
 use crate::{Behaviour, Op};
 
 /// R17: a connection that comes back clean is used again, so that one user after the other needs

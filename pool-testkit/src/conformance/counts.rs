@@ -8,7 +8,8 @@ use pool_core::{AcquireErrorKind, Cause, ConnectContext, ErrorClass, ManagedPool
 
 use super::harness::{Faulted, Harness, Outcome};
 use super::scenes::ms;
-use super::trial::{Trial, poll_times};
+use super::trial::Trial;
+use crate::poll_times;
 use crate::{Behaviour, FaultyConnection, FaultyError, FaultyManager, Op};
 
 /// Puts a pool of two to all sorts of use, each time anew the same. How many acquires it was.

@@ -71,8 +71,6 @@ mod scenes;
 
 pub use harness::{Cannot, Connection, Faulted, Feature, Harness, Outcome, SharedPool};
 pub use list::{Case, Needs, Verdict, check, suite};
-#[cfg(feature = "proptest")]
-pub(crate) use trial::poll_times;
 pub use trial::{Acquired, Trial};
 pub(crate) use trial::{PATIENCE, poll_once};
 

@@ -7,7 +7,8 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::harness::{Feature, Harness, Outcome, SharedPool};
-use super::trial::{Trial, poll_times};
+use super::trial::Trial;
+use crate::poll_times;
 use crate::{Behaviour, Op};
 
 const SHORT: Duration = Duration::from_millis(60);

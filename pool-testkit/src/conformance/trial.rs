@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use pool_core::{AcquireError, Builder, PoolConfig, PoolGuard, Request};
@@ -177,29 +177,6 @@ impl<H: Harness> fmt::Debug for Trial<H> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Trial").field("watch", &self.watch).finish_non_exhaustive()
     }
-}
-
-/// Polls a future so many times, as often as it is woken, and then drops it: at once, or when it
-/// would be polled again. What came of it, if it ended before.
-pub(crate) async fn poll_times<F: Future>(
-    future: F,
-    polls: usize,
-    at_once: bool,
-) -> Option<F::Output> {
-    let mut future = Box::pin(future);
-    let mut left = polls;
-    std::future::poll_fn(move |cx: &mut Context<'_>| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        match future.as_mut().poll(cx) {
-            Poll::Ready(output) => Poll::Ready(Some(output)),
-            Poll::Pending if left == 0 && at_once => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        }
-    })
-    .await
 }
 
 /// Polls once.

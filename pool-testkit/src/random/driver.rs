@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 
 use super::model::Model;
 use super::operation::{End, Event, Left, Operation};
-use crate::conformance::poll_times;
+use crate::poll_times;
 use crate::{Behaviour, Faults, FaultyManager, Op};
 
 /// How long everything may take to come right once nothing goes wrong any more: the minimums alone
