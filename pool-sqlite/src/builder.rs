@@ -169,27 +169,14 @@ impl SqliteBuilder {
         self.check()?;
         let several = self.config.max_size > 1 && self.shares();
         let (name, max_size) = (self.config.name.clone(), self.config.max_size);
-        let read_only = self.options.is_read_only();
         // Half of the cache is the writer's, who works through more of the file than any reader.
-        let sharers = match (several, read_only) {
+        let sharers = match (several, self.options.is_read_only()) {
             (true, _) => 2 * (max_size - 1),
             (false, true) => max_size,
             (false, false) => 1,
         };
-        let common = Arc::new(Common {
-            database: self.options.database.name(),
-            writer_cache_kib: (self.options.cache_budget / if several { 2 } else { 1 })
-                .clamp(LEAST_CACHE_KIB, i32::MAX as u32),
-            cache_kib: (self.options.cache_budget / sharers)
-                .clamp(LEAST_CACHE_KIB, i32::MAX as u32),
-            observers: self.observers,
-            _anchor: match &self.options.database {
-                Database::Memory { name } => Some(open_memory(name, Role::Writer)?.into()),
-                Database::File { .. } => None,
-            },
-            wal: OnceLock::new(),
-            options: self.options,
-        });
+        let writers = if several { 2 } else { 1 };
+        let common = common(self.options, self.observers, writers, sharers)?;
         let pool = |config: PoolConfig, role| {
             let name = config.name.clone();
             let manager = SqliteManager { role, shared: common.clone(), name };
@@ -220,6 +207,36 @@ impl SqliteBuilder {
         Ok(SqlitePool { writer, readers })
     }
 
+    /// The manager alone, for a [`ManagedPool`] of your own. It opens connections that read and
+    /// write, as many as that pool wants; those that write at the same time wait for each other in
+    /// SQLite, out of order, where a [`SqlitePool`] lets them queue. Of the settings made here, those
+    /// of the pool count only for what its connections share: `name` and `max_size`.
+    ///
+    /// ```
+    /// use pool_core::ManagedPool;
+    /// use pool_sqlite::SqliteBuilder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let manager = SqliteBuilder::in_shared_memory().max_size(2).manager()?;
+    /// let pool = ManagedPool::builder(manager).max_size(2).build()?;
+    /// let mut connection = pool.acquire().await?;
+    /// let two = connection.call(|c| c.query_row("SELECT 1 + 1", [], |row| row.get::<_, i64>(0)));
+    /// assert_eq!(two.await?, 2);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// If the settings make no sense.
+    pub fn manager(self) -> Result<SqliteManager, SqliteError> {
+        self.config.validate()?;
+        self.check()?;
+        let (name, max_size) = (self.config.name, self.config.max_size);
+        let role = if self.options.is_read_only() { Role::Reader } else { Role::Writer };
+        let shared = common(self.options, self.observers, max_size, max_size)?;
+        Ok(SqliteManager { role, shared, name })
+    }
+
     /// Whether readers beside the writer make sense.
     fn shares(&self) -> bool {
         match self.options.database {
@@ -242,6 +259,29 @@ impl SqliteBuilder {
         }
         Ok(())
     }
+}
+
+/// What the connections to one database share: its cache is divided among so many of each kind.
+fn common(
+    options: SqliteOptions,
+    observers: Observers,
+    writers: u32,
+    readers: u32,
+) -> Result<Arc<Common>, SqliteError> {
+    let budget = options.cache_budget;
+    let share = |sharers: u32| (budget / sharers).clamp(LEAST_CACHE_KIB, i32::MAX as u32);
+    Ok(Arc::new(Common {
+        database: options.database.name(),
+        writer_cache_kib: share(writers),
+        cache_kib: share(readers),
+        observers,
+        _anchor: match &options.database {
+            Database::Memory { name } => Some(open_memory(name, Role::Writer)?.into()),
+            Database::File { .. } => None,
+        },
+        wal: OnceLock::new(),
+        options,
+    }))
 }
 
 fn default_size() -> u32 {

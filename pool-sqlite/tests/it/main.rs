@@ -4,6 +4,7 @@
 mod batches;
 mod cancelling;
 mod closing;
+mod conformance;
 mod inheritance;
 mod opening;
 mod sharing;
