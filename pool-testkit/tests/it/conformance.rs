@@ -4,7 +4,7 @@ use pool_core::BoxError;
 use pool_testkit::conformance::Harness;
 use pool_testkit::{FakeConnection, FakeManager, FakeServer};
 
-pub(crate) struct Fake(FakeServer);
+pub(crate) struct Fake(pub(crate) FakeServer);
 
 impl Harness for Fake {
     type Manager = FakeManager;

@@ -17,3 +17,4 @@ mod scenarios;
 mod test_pools;
 #[cfg(all(feature = "servers", target_os = "linux"))]
 mod tools;
+mod wrong;
