@@ -156,6 +156,10 @@ const BUT: &[But] = &[
         ],
     ),
     But::Cannot(ZERO, &["r08_zero_as_a_setting_is_not_limitlessness"]),
+    But::MayFail(
+        "a broken connection is no longer counted while it is dropped",
+        &["r01_churn_never_exceeds_max_size"],
+    ),
     But::Fails(
         "each acquire asks for a connect, and none of them is taken back when it is cancelled",
         &["r05_demand_that_has_vanished_starts_nothing"],

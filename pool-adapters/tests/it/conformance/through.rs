@@ -94,7 +94,7 @@ const R2D2: &[But] = &[
     But::Cannot(RESET, CANNOT_RESET),
     But::MayFail(
         "a broken connection is dropped on a thread of its own, outside the bound",
-        &["r01_churn_never_exceeds_max_size", "r01_never_more_than_max_size", "scenario_r01_bound"],
+        &["r01_churn_never_exceeds_max_size"],
     ),
 ];
 
