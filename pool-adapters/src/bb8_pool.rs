@@ -174,6 +174,9 @@ where
             let state = pool.state();
             snapshot.idle = state.idle_connections;
             snapshot.in_use = state.connections.saturating_sub(state.idle_connections);
+            // Read apart: one that was just opened is in both figures.
+            let room = snapshot.max_size.saturating_sub(state.connections);
+            snapshot.connecting = snapshot.connecting.min(room);
             snapshot.min_idle = pool.config().min_idle.unwrap_or_default();
             let ended = &mut snapshot.counts.ended;
             ended.broken = state.statistics.connections_closed_broken;

@@ -15,15 +15,17 @@ use std::time::Duration;
 use pool_core::{
     AcquireError, AcquireErrorKind, BoxError, CloseReport, Counts, Holder, Request, Snapshot,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
+
+use crate::places::{Permit, Places};
 
 pub(crate) struct Front {
     name: String,
     max_size: u32,
     /// How long an acquire takes at most that does not say; also how long a try may test.
     timeout: Duration,
-    places: Arc<Semaphore>,
+    places: Arc<Places>,
     closed: watch::Sender<bool>,
     /// A place was given back.
     came_back: Notify,
@@ -53,7 +55,7 @@ impl Front {
             name: name.into(),
             max_size,
             timeout,
-            places: Arc::new(Semaphore::new(max_size as usize)),
+            places: Places::new(max_size as usize),
             closed: watch::Sender::new(false),
             came_back: Notify::new(),
             books: Mutex::default(),
@@ -162,11 +164,10 @@ pub(crate) struct Asking {
 impl Asking {
     /// Waits for a place.
     pub(crate) async fn place(&self) -> Result<Place, AcquireErrorKind> {
-        let places = self.front.places.clone();
-        let permit = if self.once {
-            places.try_acquire_owned().map_err(|_| AcquireErrorKind::TimedOut)?
-        } else {
-            places.acquire_owned().await.map_err(|_| AcquireErrorKind::Closed)?
+        let places = &self.front.places;
+        let permit = match self.once {
+            true => places.try_take().ok_or(AcquireErrorKind::TimedOut)?,
+            false => places.take().await,
         };
         self.front.books().taken += 1;
         Ok(Place { front: self.front.clone(), permit: Some(permit) })
@@ -240,7 +241,7 @@ impl Drop for Asking {
 /// Room for one connection, whether one is there or is being got. Dropping it lets the next in.
 pub(crate) struct Place {
     front: Arc<Front>,
-    permit: Option<OwnedSemaphorePermit>,
+    permit: Option<Permit>,
 }
 
 impl Drop for Place {

@@ -25,6 +25,8 @@ mod front;
 mod invalidable;
 #[cfg(any(feature = "bb8", feature = "r2d2"))]
 mod marked;
+#[cfg(any(feature = "bb8", feature = "r2d2"))]
+mod places;
 #[cfg(feature = "r2d2")]
 mod r2d2_manager;
 #[cfg(feature = "r2d2")]

@@ -206,6 +206,9 @@ impl<M: ManageConnection> Pool for R2d2Pool<M> {
             let state = pool.state();
             snapshot.idle = state.idle_connections;
             snapshot.in_use = state.connections.saturating_sub(state.idle_connections);
+            // Read apart: one that was just opened is in both figures.
+            let room = snapshot.max_size.saturating_sub(state.connections);
+            snapshot.connecting = snapshot.connecting.min(room);
             snapshot.min_idle = pool.min_idle().unwrap_or_else(|| pool.max_size());
         }
         snapshot

@@ -5,6 +5,7 @@
 
 mod alone;
 mod bb8_in_ours;
+mod conformance;
 mod ours_in_bb8;
 mod ours_in_r2d2;
 mod pools;

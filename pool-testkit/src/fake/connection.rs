@@ -37,7 +37,7 @@ impl FakeConnection {
         }
     }
 
-    /// Its number: unique in its pool, counted from 1.
+    /// Its number at the server: the pool's own number of it, unless another pool has that one.
     pub fn id(&self) -> u64 {
         self.id
     }

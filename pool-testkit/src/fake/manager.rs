@@ -28,13 +28,17 @@ impl Manager for FakeManager {
         if inner.room.is_some_and(|room| inner.sessions.len() >= room) {
             return Err(FakeError::Saturated);
         }
-        inner.sessions.insert(cx.id(), Session::default());
-        inner.touch(cx.id());
+        let mut id = cx.id();
+        while inner.sessions.contains_key(&id) {
+            id += 1; // another pool has one of this number
+        }
+        inner.sessions.insert(id, Session::default());
+        inner.touch(id);
         drop(inner);
         drop(connecting);
         let mut inner = self.server.lock();
         inner.peak = inner.peak.max(inner.sessions.len() + inner.connecting);
-        Ok(FakeConnection::new(cx.id(), self.server.clone(), cx.activity().clone()))
+        Ok(FakeConnection::new(id, self.server.clone(), cx.activity().clone()))
     }
 
     async fn ping(&self, connection: &mut FakeConnection) -> Result<(), FakeError> {
