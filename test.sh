@@ -2,6 +2,7 @@
 # Runs every test. Installs what it needs first (as root, or with sudo).
 #   ./test.sh            everything
 #   ./test.sh quick      the workspace's tests only
+#   ./test.sh bench      the suite on other pools, see pool-bench
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -31,10 +32,16 @@ need() { # need COMMAND PACKAGE...
 for folder in /usr/sbin /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 
 need cc gcc libc6-dev
+command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
+
+if [ "${1:-}" = bench ]; then
+    say "the suite on other pools"
+    exec cargo run --release --manifest-path pool-bench/Cargo.toml -- conformance
+fi
+
 need postgres postgresql
 need mariadbd mariadb-server
 need pgbouncer pgbouncer
-command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
 
 say "tests, all features"
 cargo test --workspace --all-features

@@ -70,6 +70,11 @@ impl<H: Harness> Case<H> {
 
     /// Runs it on a thread and a runtime of its own, for a minute at most.
     pub fn run(self) -> Verdict {
+        self.run_within(DEADLINE)
+    }
+
+    /// Runs it as [`run`](Self::run) does, for so long at most; what hangs is left behind.
+    pub fn run_within(self, limit: Duration) -> Verdict {
         let (sender, receiver) = mpsc::channel();
         let Self { name, run, .. } = self;
         let body = move || {
@@ -79,11 +84,11 @@ impl<H: Harness> Case<H> {
         };
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(body).expect("a thread can be started");
-        match receiver.recv_timeout(DEADLINE) {
+        match receiver.recv_timeout(limit) {
             Ok(Ok(Ok(()))) => Verdict::Pass,
             Ok(Ok(Err(cannot))) => Verdict::Cannot(cannot.0),
             Ok(Err(panic)) => Verdict::Fail(text(&*panic)),
-            Err(_) => Verdict::Fail(format!("it hangs: no end after {DEADLINE:?}")),
+            Err(_) => Verdict::Fail(format!("it hangs: no end after {limit:?}")),
         }
     }
 }
