@@ -15,8 +15,17 @@ pub(crate) fn why(pool: &str, case: &str) -> Option<&'static str> {
         ("r2d2", "r02_a_newcomer_never_overtakes_a_waiter") => {
             "the adapter acquires on a thread, so that no acquire ends at its first poll"
         }
-        ("r2d2", "r02_those_who_come_back_queue_up_again") => {
-            "the adapter acquires on threads, and those begin in any order"
+        (
+            "r2d2",
+            "r02_those_who_come_back_queue_up_again"
+            | "scenario_r02_order"
+            | "scenario_r18_no_inheritance",
+        ) => "the adapter acquires on threads, and those begin in any order",
+        ("r2d2", "r02_a_forgotten_future_does_not_block_the_others") => {
+            "a blocking acquire is no future that could be forgotten"
+        }
+        ("r2d2", "r14_a_ping_that_was_cut_off_ends_its_connection") => {
+            "a blocking test cannot be cut off"
         }
         ("r2d2", "r05_demand_that_has_vanished_starts_nothing") => {
             "a blocking acquire cannot be given up"

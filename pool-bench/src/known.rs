@@ -34,10 +34,12 @@ pub(crate) fn reason(pool: &str, case: &str) -> Option<&'static str> {
         ("bb8" | "r2d2", "r13_a_panicking_connect_serves_the_queue" | "r15_a_panic_in_connect") => {
             "a panic in connect costs its place for ever"
         }
-        ("bb8", "r14_a_ping_that_was_cut_off_ends_its_connection")
-        | ("bb8", "r14_dropped_at_any_poll_of_a_slow_ping")
-        | ("bb8", "r15_a_panic_in_ping")
-        | ("bb8", "r19_proof") => "a half-tested connection is handed on",
+        (
+            "bb8",
+            "r14_a_ping_that_was_cut_off_ends_its_connection"
+            | "r14_dropped_at_any_poll_of_a_slow_ping"
+            | "r15_a_panic_in_ping",
+        ) => "a half-tested connection is handed on",
         ("bb8" | "r2d2", "r15_a_panic_in_condition") => {
             "a panic in has_broken costs its place for ever"
         }
@@ -56,8 +58,8 @@ pub(crate) fn reason(pool: &str, case: &str) -> Option<&'static str> {
         ("r2d2" | "sqlx", case) if case.starts_with("r08_") => {
             "a long timeout overflows and panics"
         }
-        ("r2d2", "r07_a_ping_that_hangs" | "r14_a_ping_that_was_cut_off_ends_its_connection") => {
-            "a test that hangs blocks its caller and keeps its place (diesel #3016)"
+        ("r2d2", "r07_a_ping_that_hangs") => {
+            "a test that hangs blocks its caller beyond its time (diesel #3016)"
         }
         ("r2d2", case) if case.starts_with("r12_") => {
             "every connect error is tried again until the timeout"
@@ -88,15 +90,18 @@ pub(crate) fn reason(pool: &str, case: &str) -> Option<&'static str> {
         ("sqlx", "r05_a_server_that_is_down_is_not_hammered") => {
             "each caller tries on its own, again after 10 ms, without jitter"
         }
-        ("sqlx", "r05_bursts_open_as_many_as_were_in_use_at_once")
-        | ("sqlx", "r17_a_clean_connection_is_used_again") => {
+        (
+            "sqlx",
+            "r05_bursts_open_as_many_as_were_in_use_at_once"
+            | "r17_a_clean_connection_is_used_again",
+        ) => {
             "a connection is given back in a task: who asks at once opens another (sqlx #622, #1210)"
         }
         ("sqlx", "r14_a_reset_that_was_cut_off_ends_its_connection") => {
             "what is done at the return has no limit (sqlx #4349)"
         }
-        ("sqlx", "r09_a_cohort_does_not_expire_together") => {
-            "lifetimes have no jitter (sqlx #2854)"
+        ("sqlx", "r09_pruning_leaves_the_minimum_alone") => {
+            "the minimum is closed too, and opened again"
         }
         _ => return None,
     })

@@ -150,7 +150,6 @@ impl Drop for Waiting<'_> {
 /// Our manager as managers of peers call it: no deadlines, no net.
 pub(crate) struct Calls {
     manager: Manager,
-    ids: AtomicU64,
     /// The connections whose ping has failed. That they are broken is known without a look, which
     /// would count as a use.
     failed: Mutex<BTreeSet<u64>>,
@@ -158,11 +157,13 @@ pub(crate) struct Calls {
 
 impl Calls {
     pub(crate) fn new(manager: Manager) -> Self {
-        Self { manager, ids: AtomicU64::new(1), failed: Mutex::default() }
+        Self { manager, failed: Mutex::default() }
     }
 
     pub(crate) async fn connect(&self) -> Result<Connection, Error> {
-        let id = self.ids.fetch_add(1, Ordering::Relaxed);
+        // The fake server goes by them, and a case may make several pools for one server.
+        static IDS: AtomicU64 = AtomicU64::new(1);
+        let id = IDS.fetch_add(1, Ordering::Relaxed);
         self.manager.connect(&ConnectContext::new(id, FAR)).await
     }
 
