@@ -6,6 +6,7 @@
 #   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
 #   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
 #   ./test.sh mutants    does some test notice each small change of the engine? Hours.
+#   ./test.sh bench      the suite on other pools, see pool-bench
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -35,9 +36,6 @@ need() { # need COMMAND PACKAGE...
 for folder in /usr/sbin /usr/lib/postgresql/*/bin; do PATH=$PATH:$folder; done
 
 need cc gcc libc6-dev
-need postgres postgresql
-need mariadbd mariadb-server
-need pgbouncer pgbouncer
 command -v cargo >/dev/null || { echo "cargo is missing: install Rust, https://rustup.rs" >&2; exit 1; }
 
 target=${CARGO_TARGET_DIR:-$PWD/target}
@@ -68,17 +66,27 @@ mutants() {
         cargo mutants -p pool-core --output "$target"
 }
 
+bench() {
+    say "the suite on other pools"
+    CARGO_TARGET_DIR=$target/bench \
+        cargo run --release --manifest-path pool-bench/Cargo.toml -- conformance
+}
+
 case ${1:-all} in
     all | quick) ;;
-    loom | shuttle | stress | mutants)
+    loom | shuttle | stress | mutants | bench)
         "$1"
         exit
         ;;
     *)
-        echo "what is $1? One of: quick loom shuttle stress mutants, or nothing for all" >&2
+        echo "what is $1? One of: quick loom shuttle stress mutants bench, or nothing for all" >&2
         exit 2
         ;;
 esac
+
+need postgres postgresql
+need mariadbd mariadb-server
+need pgbouncer pgbouncer
 
 say "tests, all features"
 cargo test --workspace --all-features

@@ -75,7 +75,7 @@ pub async fn r17_a_broken_connection_is_replaced_for_who_waits<H: Harness>(t: Tr
 /// R17: a connection that comes back dirty is reset at once, though nobody asks for it: what it
 /// left (locks, a snapshot) does not stay until it is used again.
 pub async fn r17_a_dirty_connection_is_reset_at_once<H: Harness>(t: Trial<H>) -> Outcome {
-    t.needs(Feature::Reset)?;
+    t.needs(Feature::ResetAtReturn)?;
     let pool = t.pool(t.config(1)).await?;
     FaultyConnection::soil(&mut *t.one(&pool).await, Cause::Transaction);
     t.eventually("it is reset", || t.faults.calls(Op::Reset) == 1).await;

@@ -181,6 +181,12 @@ pub enum Feature {
     LastError,
     /// The connection returned last is taken first.
     Lifo,
+    /// A ping only of connections that were idle for long.
+    ValidationByIdleTime,
+    /// At each use the check that costs no round trip, pings or not.
+    FreeCheck,
+    /// The reset as soon as a connection comes back, not when it is next taken.
+    ResetAtReturn,
 }
 
 /// Why a case does not apply to the pool under test.

@@ -30,7 +30,7 @@ pub async fn r19_always_means_a_ping_before_each_use<H: Harness>(t: Trial<H>) ->
 ///
 /// Origin: sqlx pings at each acquire, a round trip a request (transact-rs/sqlx#1743).
 pub async fn r19_a_connection_just_used_is_not_pinged<H: Harness>(t: Trial<H>) -> Outcome {
-    t.needs(Feature::Validation)?;
+    t.needs(Feature::ValidationByIdleTime)?;
     let pool = t.pool(t.config(1).validation(Validation::IfIdleFor(HOUR))).await?;
     for _ in 0..20 {
         drop(pool.acquire_with(Request::new()).await.expect("there is room"));
@@ -66,7 +66,7 @@ pub async fn r19_never_means_no_ping<H: Harness>(t: Trial<H>) -> Outcome {
 /// R19: the check that costs no round trip comes before each use, whatever the policy: a connection
 /// that is seen to be broken is not handed out.
 pub async fn r19_the_free_check_comes_in_any_case<H: Harness>(t: Trial<H>) -> Outcome {
-    t.needs(Feature::Validation)?;
+    t.needs(Feature::FreeCheck)?;
     for validation in [Validation::Always, Validation::IfIdleFor(HOUR), Validation::Never] {
         let pool = t.pool(t.config(1).validation(validation)).await?;
         t.warm(&pool, 1).await;
