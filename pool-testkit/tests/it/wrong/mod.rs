@@ -87,7 +87,7 @@ fn failed<const N: usize>() -> BTreeSet<&'static str> {
             }
             let case = suite::<Broken<N>>().swap_remove(at);
             let name = case.name();
-            if let Verdict::Fail(why) = case.run_within(Duration::from_secs(15)) {
+            if let Verdict::Fail(why) = case.run_within(Duration::from_secs(10)) {
                 println!("  {name}: {}", why.lines().next().unwrap_or_default());
                 failed.push(name);
             }
@@ -163,8 +163,7 @@ matrix! {
     20 is_poisoned_by_a_panic
     21 does_not_close
     22 closes_without_a_deadline
-    23 names_the_wrong_place
-    24 tells_lies
-    25 takes_everything_for_clean
-    26 forgets_to_reset
+    23 tells_lies
+    24 takes_everything_for_clean
+    25 forgets_to_reset
 }

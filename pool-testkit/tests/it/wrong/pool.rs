@@ -33,7 +33,6 @@ pub(crate) enum PoolFlaw {
     Poisoned,
     NeverCloses,
     CloseHasNoDeadline,
-    WrongSite,
     LyingSnapshot,
 }
 
@@ -49,17 +48,14 @@ impl<M: Manager> WrongPool<M> {
     }
 
     async fn acquire(&self, request: Request) -> Result<ManagedGuard<M>, AcquireError> {
-        let within = request.timeout().unwrap_or(self.inner.config().acquire_timeout);
+        let within = request.timeout().unwrap_or_else(|| self.inner.config().acquire_timeout);
         let within = match self.flaw {
             PoolFlaw::NoDeadline => None,
             PoolFlaw::ZeroIsNone if within == Some(Duration::ZERO) => None,
             PoolFlaw::NoneIsDefault if within.is_none() => Some(Duration::from_millis(100)),
             _ => within,
         };
-        let site = match self.flaw {
-            PoolFlaw::WrongSite => Location::caller(),
-            _ => request.site(),
-        };
+        let site = request.site();
         let mut acquire = self.inner.acquire().at(site).within(within);
         if let Some(operation) = request.operation_name() {
             acquire = acquire.operation(operation);
