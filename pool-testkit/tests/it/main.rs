@@ -3,6 +3,7 @@
 mod conformance;
 #[cfg(all(feature = "servers", target_os = "linux"))]
 mod crash;
+mod downstream;
 #[cfg(feature = "proptest")]
 mod lives;
 #[cfg(all(feature = "servers", target_os = "linux"))]
