@@ -92,7 +92,7 @@ impl Harness for InBb8 {
         match feature {
             Feature::MaxIdle => Some(MAX_IDLE),
             Feature::MinSize => Some(MIN_SIZE),
-            Feature::Reset => Some(RESET),
+            Feature::Reset | Feature::ResetAtReturn => Some(RESET),
             Feature::MaxConnecting => Some(MAX_CONNECTING),
             Feature::ErrorClasses => Some(CLASSES),
             _ => None,

@@ -90,7 +90,7 @@ impl Harness for InR2d2 {
             Feature::MaxIdle => Some(MAX_IDLE),
             Feature::MinSize => Some(MIN_SIZE),
             Feature::Lifetime | Feature::IdleTimeout => Some(REAPER),
-            Feature::Reset => Some(RESET),
+            Feature::Reset | Feature::ResetAtReturn => Some(RESET),
             Feature::MaxConnecting => Some(MAX_CONNECTING),
             Feature::ErrorClasses => Some(CLASSES),
             _ => None,

@@ -17,7 +17,7 @@ const RESET: &str = "foreign managers cannot reset";
 
 fn lacks(feature: Feature) -> Option<&'static str> {
     match feature {
-        Feature::Reset => Some(RESET),
+        Feature::Reset | Feature::ResetAtReturn => Some(RESET),
         _ => None,
     }
 }
