@@ -239,3 +239,17 @@ async fn r20_credentials_are_asked_for_at_every_connect() {
     assert_eq!((*first, *second), (1, 2));
     audit(&pool);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r20_suspended_what_comes_back_is_not_handed_on() {
+    let (_, pool) = pool_of(1);
+    let held = pool.acquire().await.unwrap();
+    let mut waiter = Box::pin(pool.acquire().into_future());
+    assert!(poll_once(&mut waiter).await.is_pending());
+    pool.suspend();
+    drop(held);
+    assert!(poll_once(&mut waiter).await.is_pending());
+    assert_eq!(audit(&pool).idle, 1);
+    pool.resume();
+    assert!(poll_once(&mut waiter).await.is_ready());
+}

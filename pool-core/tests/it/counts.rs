@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use pool_core::{ConnectContext, ManagedPool, Manager};
+use pool_core::{ConnectContext, ErrorClass, ManagedPool, Manager, Validation};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::sleep;
 
@@ -235,4 +235,38 @@ async fn r23_a_future_that_is_no_task_is_told_that_it_waits_for_itself() {
     assert_eq!(error.nested_in().map(|site| site.file()), Some(file!()));
     assert!(error.to_string().contains("a deadlock"), "{error}");
     drop(guard);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r24_each_kind_of_failed_connect_and_each_ping_is_counted() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 2).validation(Validation::Always).build().unwrap();
+    for class in [ErrorClass::Transient, ErrorClass::Saturated, ErrorClass::Permanent] {
+        server.next(Op::Connect, [Behaviour::Fail(class), Behaviour::Fail(class)]);
+        for _ in 0..3 {
+            drop(pool.acquire().within(secs(2)).await);
+            sleep(secs(2)).await;
+        }
+        pool.invalidate_all();
+    }
+    let counts = audit(&pool).counts;
+    let failed = (counts.connect_transient, counts.connect_saturated, counts.connect_permanent);
+    assert_eq!(failed, (2, 2, 2));
+    assert!(counts.validated > 1);
+    assert_eq!(counts.validated, server.calls(Op::Ping));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r24_a_new_connection_that_had_to_be_cleaned_first_is_still_a_miss() {
+    let (server, once) = (FakeServer::new(), AtomicBool::new(true));
+    let pool = builder(&server, 1).after_connect(move |connection| {
+        if once.swap(false, Ordering::Relaxed) {
+            connection.begin();
+        }
+        Ok(())
+    });
+    let pool = pool.build().unwrap();
+    drop(pool.acquire().await.unwrap());
+    let counts = audit(&pool).counts;
+    assert_eq!((counts.misses, counts.hits, counts.reset), (1, 0, 1));
 }

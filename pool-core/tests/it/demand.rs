@@ -1,5 +1,8 @@
 //! R5: how many connects start, and when.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use pool_core::{AcquireErrorKind, ErrorClass, Validation};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::{Instant, sleep};
@@ -241,4 +244,48 @@ async fn r12_after_a_second_a_permanent_error_is_tried_again() {
     assert_eq!(pool.acquire().await.unwrap_err().kind(), AcquireErrorKind::Connect);
     sleep(ms(1)).await;
     drop(pool.acquire().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn r05_one_waiter_has_one_connection_proven() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 2).validation(Validation::Always).build().unwrap();
+    warm(&pool, 2).await;
+    server.always(Op::Ping, Behaviour::Slow(ms(10)));
+    let pings = server.calls(Op::Ping);
+    drop(pool.acquire().await.unwrap());
+    assert_eq!(server.calls(Op::Ping), pings + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r05_who_comes_while_others_connect_adds_one() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(secs(1)));
+    let pool = builder(&server, 8).max_connecting(8).build().unwrap();
+    let mut tasks = Vec::new();
+    for connecting in 1..=4 {
+        tasks.extend(ask(&pool, 1));
+        settle().await;
+        assert_eq!(pool.snapshot().connecting, connecting);
+    }
+    for task in tasks {
+        task.await.unwrap().1.unwrap();
+    }
+    assert_eq!(audit(&pool).open(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r05_a_used_connection_that_is_refused_holds_up_no_connect() {
+    let (server, refuse) = (FakeServer::new(), Arc::new(AtomicBool::new(false)));
+    let hook = refuse.clone();
+    let pool = builder(&server, 1).before_acquire_async(move |_| {
+        let refused = hook.swap(false, Ordering::Relaxed);
+        Box::pin(async move { if refused { Err("not this one".into()) } else { Ok(()) } })
+    });
+    let pool = pool.build().unwrap();
+    warm(&pool, 1).await;
+    refuse.store(true, Ordering::Relaxed);
+    let begun = Instant::now();
+    assert_eq!(pool.acquire().await.unwrap().id(), 2);
+    took(begun, ms(0));
 }

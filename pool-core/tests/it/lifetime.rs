@@ -1,10 +1,10 @@
 //! R9: how old connections get. R10: what the server allows. R11: the clock that jumps.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use pool_core::{Limits, Validation};
-use pool_testkit::{Behaviour, FakeServer, Op};
+use pool_core::{Builder, Limits, Validation};
+use pool_testkit::{Behaviour, FakeManager, FakeServer, Op};
 use tokio::time::{Instant, sleep};
 
 use crate::support::*;
@@ -207,10 +207,12 @@ async fn r10_what_the_server_would_cut_is_recycled_before() {
 
 #[tokio::test(start_paused = true)]
 async fn r10_or_kept_alive_where_a_keepalive_is_set() {
-    for keepalive in [secs(30), secs(300)] {
+    let (after, never) = (Validation::IfIdleFor(ms(500)), Validation::Never);
+    for (keepalive, validation) in [(secs(30), after), (secs(300), after), (secs(300), never)] {
         let server = FakeServer::new();
         server.limits(Limits::none().idle(secs(60)));
-        let pool = builder(&server, 4).min_size(4).keepalive(keepalive).build().unwrap();
+        let pool = builder(&server, 4).min_size(4).keepalive(keepalive).validation(validation);
+        let pool = pool.build().unwrap();
         pool.ready().await.unwrap();
         sleep(secs(900)).await;
         let now = audit(&pool);
@@ -304,4 +306,64 @@ async fn r09_a_replacement_is_no_surplus() {
     assert_eq!(snapshot.counts.ended.surplus, 0);
     let connects = server.calls(Op::Connect);
     assert!(connects <= 2 * 14, "{connects} connects for some ten generations of two");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_what_was_replaced_goes_at_once() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 2).min_size(1).max_lifetime(secs(100)).lifetime_jitter(1.0);
+    let pool = pool.build().unwrap();
+    pool.ready().await.unwrap();
+    for _ in 0..500 {
+        sleep(secs(1)).await;
+        settle().await;
+        assert_eq!(pool.snapshot().open(), 1);
+    }
+    assert!(audit(&pool).counts.ended.lifetime >= 5);
+}
+
+/// Notes when connections ended.
+#[derive(Default)]
+struct Ends(std::sync::Mutex<Vec<Instant>>);
+
+impl pool_core::Metrics for Ends {
+    fn closed(&self, _: &pool_core::Closed<'_>) {
+        self.0.lock().unwrap().push(Instant::now());
+    }
+}
+
+/// When eight connections, opened at the same moment and left alone, ended.
+async fn ends(set: impl FnOnce(Builder<FakeManager>) -> Builder<FakeManager>) -> Vec<Duration> {
+    let (server, ends) = (FakeServer::new(), std::sync::Arc::new(Ends::default()));
+    server.limits(Limits::none().idle(secs(1000)));
+    let pool = set(builder(&server, 8).idle_timeout(None).metrics(ends.clone()));
+    let pool = pool.build().unwrap();
+    let begun = Instant::now();
+    warm(&pool, 8).await;
+    sleep(secs(2000)).await;
+    let ends = ends.0.lock().unwrap();
+    assert_eq!(ends.len(), 8);
+    ends.iter().map(|at| *at - begun).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_born_together_they_retire_as_far_apart_as_can_be() {
+    for seed in 0..20 {
+        let jitter = |pool: Builder<_>| pool.max_lifetime(secs(600)).lifetime_jitter(1.0);
+        let ends = ends(|pool| jitter(pool).seed(seed).keepalive(secs(60))).await;
+        for pair in ends.windows(2) {
+            // Multiples of the golden ratio: of eight no two are closer than 9 % of a turn.
+            assert!(pair[1] - pair[0] > secs(53), "seed {seed}: {ends:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r10_the_servers_limit_is_approached_between_two_thirds_and_nine_tenths() {
+    for seed in 0..20 {
+        let ends = ends(|pool| pool.max_lifetime(None).seed(seed)).await;
+        for at in &ends {
+            assert!((secs(650)..=secs(901)).contains(at), "seed {seed}: {ends:?}");
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! R20: `ready()`, which waits for the minimums.
 
-use pool_core::AcquireErrorKind;
+use pool_core::{AcquireErrorKind, Validation};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::{Instant, sleep};
 
@@ -74,4 +74,18 @@ fn r20_ready_needs_no_runtime_of_the_callers() {
         let pool = builder(&server, 2).min_size(2).build().unwrap();
         assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::NoRuntime);
     });
+}
+
+#[tokio::test(start_paused = true)]
+async fn r20_one_that_is_being_proven_counts_for_ready() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).min_idle(1).validation(Validation::Always).build().unwrap();
+    warm(&pool, 1).await;
+    server.always(Op::Ping, Behaviour::Slow(secs(1)));
+    let mut acquire = Box::pin(pool.acquire().into_future());
+    assert!(poll_once(&mut acquire).await.is_pending());
+    assert_eq!(pool.snapshot().idle, 0);
+    let begun = Instant::now();
+    pool.ready().await.unwrap();
+    took(begun, ms(0));
 }

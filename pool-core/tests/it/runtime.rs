@@ -184,7 +184,7 @@ fn r22_without_any_runtime_it_says_so() {
     };
     assert_eq!(error.kind(), AcquireErrorKind::NoRuntime);
     assert!(error.to_string().contains("builder.runtime(handle)"), "{error}");
-    audit(&pool);
+    assert_eq!(audit(&pool).counts.failed, 1);
 }
 
 #[test]

@@ -114,7 +114,6 @@ impl<P> State<P> {
             start = start.min(1_usize.saturating_sub(connecting));
             if let Some(at) = self.backoff.not_before(queued > 0)
                 && self.now < at
-                && start > 0
             {
                 return self.wind(at);
             }

@@ -246,7 +246,7 @@ impl<P> State<P> {
 
     fn ticket(&mut self) -> u64 {
         self.next_ticket += 1;
-        self.next_ticket - 1
+        self.next_ticket
     }
 
     // ---- moving slots ----
