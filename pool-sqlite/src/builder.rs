@@ -165,18 +165,17 @@ impl SqliteBuilder {
     /// If the settings make no sense, or the database cannot be opened within the
     /// `acquire_timeout`.
     pub async fn build(self) -> Result<SqlitePool, SqliteError> {
-        self.config.validate()?;
         self.check()?;
         let several = self.config.max_size > 1 && self.shares();
         let (name, max_size) = (self.config.name.clone(), self.config.max_size);
+        let read_only = self.options.is_read_only();
         // Half of the cache is the writer's, who works through more of the file than any reader.
-        let sharers = match (several, self.options.is_read_only()) {
-            (true, _) => 2 * (max_size - 1),
-            (false, true) => max_size,
-            (false, false) => 1,
+        let (writers, readers) = match (several, read_only) {
+            (true, _) => (2, 2 * (max_size - 1)),
+            (false, true) => (1, max_size),
+            (false, false) => (1, 1),
         };
-        let writers = if several { 2 } else { 1 };
-        let common = common(self.options, self.observers, writers, sharers)?;
+        let common = common(self.options, self.observers, writers, readers)?;
         let pool = |config: PoolConfig, role| {
             let name = config.name.clone();
             let manager = SqliteManager { role, shared: common.clone(), name };
@@ -207,32 +206,16 @@ impl SqliteBuilder {
         Ok(SqlitePool { writer, readers })
     }
 
-    /// The manager alone, for a [`ManagedPool`] of your own. It opens connections that read and
-    /// write, as many as that pool wants; those that write at the same time wait for each other in
-    /// SQLite, out of order, where a [`SqlitePool`] lets them queue. Of the settings made here, those
-    /// of the pool count only for what its connections share: `name` and `max_size`.
-    ///
-    /// ```
-    /// use pool_core::ManagedPool;
-    /// use pool_sqlite::SqliteBuilder;
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let manager = SqliteBuilder::in_shared_memory().max_size(2).manager()?;
-    /// let pool = ManagedPool::builder(manager).max_size(2).build()?;
-    /// let mut connection = pool.acquire().await?;
-    /// let two = connection.call(|c| c.query_row("SELECT 1 + 1", [], |row| row.get::<_, i64>(0)));
-    /// assert_eq!(two.await?, 2);
-    /// # Ok(()) }
-    /// ```
+    /// The manager alone: for a pool of your own over SQLite connections, see [`SqliteManager`]. Of
+    /// what is set here, all that is about opening connections counts, and `max_size`: so many
+    /// share the page cache. The rest (timeouts, metrics) is the other pool's.
     ///
     /// # Errors
-    /// If the settings make no sense.
+    /// If the settings make no sense. Nothing is opened yet, but for a database in memory.
     pub fn manager(self) -> Result<SqliteManager, SqliteError> {
-        self.config.validate()?;
         self.check()?;
-        let (name, max_size) = (self.config.name, self.config.max_size);
         let role = if self.options.is_read_only() { Role::Reader } else { Role::Writer };
+        let PoolConfig { name, max_size, .. } = self.config;
         let shared = common(self.options, self.observers, max_size, max_size)?;
         Ok(SqliteManager { role, shared, name })
     }
@@ -246,6 +229,7 @@ impl SqliteBuilder {
     }
 
     fn check(&self) -> Result<(), SqliteError> {
+        self.config.validate()?;
         let version = rusqlite::version_number();
         let affected = self.options.is_file() && self.shares() && self.config.max_size > 1;
         if affected && version < SAFE_WAL && !self.options.allow_wal_reset_bug {
@@ -261,15 +245,14 @@ impl SqliteBuilder {
     }
 }
 
-/// What the connections to one database share: its cache is divided among so many of each kind.
+/// What connections have in common of which so many share the page cache.
 fn common(
     options: SqliteOptions,
     observers: Observers,
     writers: u32,
     readers: u32,
 ) -> Result<Arc<Common>, SqliteError> {
-    let budget = options.cache_budget;
-    let share = |sharers: u32| (budget / sharers).clamp(LEAST_CACHE_KIB, i32::MAX as u32);
+    let share = |of: u32| (options.cache_budget / of).clamp(LEAST_CACHE_KIB, i32::MAX as u32);
     Ok(Arc::new(Common {
         database: options.database.name(),
         writer_cache_kib: share(writers),

@@ -10,7 +10,31 @@ use crate::connection::SqliteConnection;
 use crate::error::SqliteError;
 use crate::open::Role;
 
-/// The manager behind a [`SqlitePool`](crate::SqlitePool): one for the writer, one for the readers.
+/// Makes, checks, resets and closes SQLite connections. Behind a [`SqlitePool`](crate::SqlitePool)
+/// are two: one for the writer, one for the readers.
+///
+/// One of your own, from [`SqliteBuilder::manager`](crate::SqliteBuilder::manager), makes an engine's
+/// pool over SQLite connections, with everything that [`ManagedPool`](pool_core::ManagedPool) can do.
+/// All of its connections may write (none, if it is read-only). There is still one write lock, so
+/// transactions that write wait for each other as long as the busy timeout says, in no order; and
+/// when the last connections close at the same moment, their log may stay beside the file until it
+/// is opened again. That is what [`SqlitePool`](crate::SqlitePool) is there to avoid.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?; let path = folder.path().join("media.db");
+/// use pool_sqlite::SqlitePool;
+/// use pool_sqlite::pool_core::ManagedPool;
+///
+/// let manager = SqlitePool::builder(&path).max_size(3).manager()?;
+/// let pool = ManagedPool::builder(manager).max_size(3).build()?;
+///
+/// let mut connection = pool.acquire().await?;
+/// connection.call(|c| c.execute_batch("CREATE TABLE film (title TEXT)")).await?;
+/// # drop(connection); pool.close(std::time::Duration::from_secs(5)).await;
+/// # Ok(()) }
+/// ```
 pub struct SqliteManager {
     pub(crate) role: Role,
     pub(crate) shared: Arc<Common>,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
-use rusqlite::{Connection, InterruptHandle, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, TransactionBehavior};
 use tokio::time::Instant;
 
 use crate::error::{SqliteError, SqliteErrorKind};
@@ -171,7 +171,19 @@ fn set_up(
     if role == Role::Writer && options.is_file() {
         let wanted = options.journal_mode.as_str();
         let pragma = format!("PRAGMA journal_mode = {wanted}");
-        let got: String = connection.query_row(&pragma, [], |row| row.get(0))?;
+        // SQLite does not always wait when several make this switch at the same time.
+        let begun = Instant::now();
+        let got: String = loop {
+            match connection.query_row(&pragma, [], |row| row.get(0)) {
+                Err(error)
+                    if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy)
+                        && begun.elapsed() < options.busy_timeout =>
+                {
+                    std::thread::park_timeout(Duration::from_millis(1));
+                }
+                got => break got?,
+            }
+        };
         if !got.eq_ignore_ascii_case(wanted) {
             return Err(SqliteError::text(
                 SqliteErrorKind::Config,

@@ -112,6 +112,29 @@ async fn r15_a_panic_in_a_closure_costs_its_connection() {
     assert_eq!(pool.writer().snapshot().counts.reset, 4, "opened anew each time");
 }
 
+/// What a closure panics with is dropped on the connection's thread, and may panic as well.
+#[tokio::test]
+async fn r15_a_thread_that_ended_costs_its_connection() {
+    struct Again;
+    impl Drop for Again {
+        fn drop(&mut self) {
+            panic!("and again");
+        }
+    }
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    let end = |_: &mut rusqlite::Connection| std::panic::panic_any(Again);
+    let error = soon(writer.call::<(), _>(end)).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Closed, "{error}");
+    let error = soon(writer.call(|_| Ok(()))).await.unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Closed, "{error}");
+    drop(writer);
+    run(&mut soon(pool.write()).await.unwrap(), "CREATE TABLE t (x)").await;
+    let counts = pool.writer().snapshot().counts;
+    assert_eq!((counts.created, counts.ended.broken), (2, 1));
+}
+
 /// No statement runs when the future is dropped, so there is nothing to interrupt: what the closure
 /// does afterwards is not committed all the same.
 #[tokio::test]

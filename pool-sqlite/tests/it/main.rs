@@ -1,6 +1,7 @@
 //! SQLite for real: files in a temporary folder, threads, cancellation. Every test ends by a hard
 //! deadline; none depends on how fast the machine is.
 
+mod alone;
 mod batches;
 mod cancelling;
 mod closing;
