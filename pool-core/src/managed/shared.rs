@@ -132,7 +132,8 @@ impl<M: Manager> Shared<M> {
         run: impl FnOnce(&mut State<Conn<M>>) -> R,
     ) -> (R, Outbox<Conn<M>>) {
         let mut state = lock(&self.state);
-        state.now = now;
+        // Who came later may have read the clock earlier: in the state machine time never goes back.
+        state.now = state.now.max(now);
         let _inside = Inside::enter();
         let result = run(&mut state);
         (result, std::mem::take(&mut state.out))
@@ -258,6 +259,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::ManagedPool;
+    use crate::managed::machine::vocabulary::{Phase, Wait};
     use crate::managed::nothing::Nothing;
     use crate::sync::SECTIONS;
 
@@ -280,6 +282,35 @@ mod tests {
         assert_eq!(pool.snapshot().open(), 1);
         let _ = pool.acquire().within(Duration::from_secs(1)).await;
         assert_eq!(pool.close(Duration::from_secs(1)).await.abandoned, 1);
+    }
+
+    /// A long stress run found it: a connection that had to be proven a moment ago did not have to
+    /// any more, and lay idle while somebody waited.
+    #[tokio::test(start_paused = true)]
+    async fn time_does_not_go_back_for_who_read_the_clock_early() {
+        let pool = ManagedPool::new(Nothing);
+        let early = pool.shared.now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        let late = pool.shared.now();
+        let seen = [late, early].map(|now| pool.shared.with_at(now, |state| state.now));
+        assert_eq!(seen, [late, late]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_tries_once_has_a_turn_though_others_read_the_clock_later() {
+        let pool = ManagedPool::builder(Nothing).max_size(1).build().unwrap();
+        let shared = &pool.shared;
+        let early = shared.now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        shared.with(|_| ());
+        let wait = Wait { since: early, deadline: early, ticket: None };
+        let nobody = super::super::nobody(std::panic::Location::caller());
+        let joined = shared.with_at(early, |state| {
+            let key = state.enqueue(wait, nobody, None).unwrap();
+            state.give_up(key, false);
+            state.count(Phase::Connecting)
+        });
+        assert_eq!(joined, 1, "what was begun for it is there for the next");
     }
 
     #[tokio::test(start_paused = true)]

@@ -152,6 +152,8 @@ impl<P> State<P> {
             return Err(refusal);
         }
         let ticket = wait.ticket.unwrap_or_else(|| self.ticket());
+        // Also who tries only once has its turn, though others read the clock a moment later.
+        let wait = Wait { deadline: wait.deadline.max(self.now), ..wait };
         let key = self.waiters.push(ticket, wait, caller, waker);
         self.serve();
         Ok(key)
