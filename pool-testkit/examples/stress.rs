@@ -403,6 +403,8 @@ fn plan(faults: &Faults) {
 fn random_config() -> PoolConfig {
     let max_size = fastrand::u32(1..14);
     let millis = |range: std::ops::Range<u64>| Duration::from_millis(fastrand::u64(range));
+    let max_lifetime = millis(20..2000);
+    let keepalive = millis(5..50).min(max_lifetime / 2);
     let validation = [
         Validation::Always,
         Validation::Never,
@@ -421,9 +423,9 @@ fn random_config() -> PoolConfig {
         .close_timeout(millis(5..30))
         .backoff_base(millis(1..5))
         .backoff_cap(millis(5..30))
-        .max_lifetime(millis(20..2000))
+        .max_lifetime(max_lifetime)
         .idle_timeout(millis(5..500))
-        .keepalive(if one_in(2) { Some(millis(5..50)) } else { None })
+        .keepalive(if one_in(2) { Some(keepalive) } else { None })
         .leak_after(if one_in(2) { Some(millis(1..50)) } else { None })
         .reuse(if one_in(3) { Reuse::Fifo } else { Reuse::Lifo })
         .validation(validation[fastrand::usize(..3)])
