@@ -1,31 +1,60 @@
-//! Other pools on the same suite of cases as ours. See the README.
+//! Other pools and ours, side by side. See the README.
 
-mod cannot;
-mod known;
-mod peer;
-mod peers;
-mod suite;
-mod table;
+mod checkout;
+mod contended;
+mod contest;
+mod plot;
+mod pools;
+mod report;
+mod server;
+mod spike;
+mod storm;
 
 use std::process::ExitCode;
+use std::time::Duration;
+
+use contest::Options;
+use report::Report;
 
 const USAGE: &str = "\
-conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
+pool-bench checkout | contended | spike | storm | instructions
+           [--json] [--plot FOLDER] [--rounds N] [--millis N] [--only PATTERN]
+pool-bench conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
 
-runs every case of the suite on every pool (about two minutes); fails if ours fails anything";
+--rounds    how often each is measured (5); pools take turns
+--millis    how long each measurement takes (300)
+--only      the cases whose name contains this";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
-    match args.as_slice() {
-        ["case", pool, case] => {
-            suite::run_one(pool, case);
-            // Without waiting for the threads that a case left behind.
-            std::process::exit(0)
-        }
-        ["conformance", options @ ..] => conformance(options),
-        _ => usage(),
+    let (bench, options): (fn(&Options) -> Report, _) = match args.as_slice() {
+        ["case", pool, case] => pool_bench_suite::case(pool, case),
+        ["conformance", options @ ..] => return pool_bench_suite::conformance(options),
+        ["one", pool, times] => return checkout::one(pool, times),
+        ["checkout", options @ ..] => (checkout::run, options),
+        ["contended", options @ ..] => (contended::run, options),
+        ["spike", options @ ..] => (spike::run, options),
+        ["storm", options @ ..] => (storm::run, options),
+        ["instructions", options @ ..] => (checkout::instructions, options),
+        _ => return usage(),
+    };
+    let Some((options, print)) = parse(options) else {
+        return usage();
+    };
+    let report = bench(&options);
+    if print.json {
+        report.json()
+    } else {
+        report.table()
     }
+    if let Some(folder) = print.plot
+        && let Err(error) = plot::plot(&report, folder)
+    {
+        eprintln!("{folder}: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
 }
 
 fn usage() -> ExitCode {
@@ -33,20 +62,29 @@ fn usage() -> ExitCode {
     ExitCode::from(2)
 }
 
-fn conformance(mut options: &[&str]) -> ExitCode {
-    let (mut only, mut pool, mut print) = ("", "", table::plain as fn(&[suite::Row]));
-    while let [option, rest @ ..] = options {
-        options = rest;
-        match (*option, rest) {
-            ("--json", _) => print = table::json,
-            ("--markdown", _) => print = table::markdown,
-            ("--only", [pattern, rest @ ..]) => (only, options) = (pattern, rest),
-            ("--pool", [name, rest @ ..]) => (pool, options) = (name, rest),
-            _ => return usage(),
+#[derive(Default)]
+struct Print<'a> {
+    json: bool,
+    plot: Option<&'a str>,
+}
+
+fn parse<'a>(mut args: &[&'a str]) -> Option<(Options, Print<'a>)> {
+    let (mut options, mut print) = (Options::default(), Print::default());
+    while let [option, rest @ ..] = args {
+        args = rest;
+        if *option == "--json" {
+            print.json = true;
+            continue;
+        }
+        let [value, rest @ ..] = rest else { return None };
+        args = rest;
+        match *option {
+            "--plot" => print.plot = Some(value),
+            "--rounds" => options.rounds = value.parse().ok().filter(|rounds| *rounds > 0)?,
+            "--millis" => options.time = Duration::from_millis(value.parse().ok()?),
+            "--only" => options.only = (*value).into(),
+            _ => return None,
         }
     }
-    let rows = suite::run(only, pool);
-    print(&rows);
-    let failed = rows.iter().any(|row| row.pool == "ours" && row.result == "fail");
-    ExitCode::from(u8::from(failed))
+    Some((options, print))
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::known;
 use crate::suite::{POOLS, Row};
 
-const LOCK: &str = include_str!("../Cargo.lock");
+const LOCK: &str = include_str!("../../Cargo.lock");
 
 /// One line for each case, and totals.
 pub(crate) fn plain(rows: &[Row]) {
