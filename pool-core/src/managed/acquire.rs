@@ -191,37 +191,57 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let (shared, caller) = (self.shared, self.caller);
-        if self.ticket.is_none() {
-            match shared.with_at(now, |state| state.acquire(caller)) {
-                Fast::Got { connection, ticket, hit } => {
-                    return self.admit(connection, ticket, hit, None, now, cx);
-                }
-                Fast::Refused(why) => return Some(Err(self.refused(why, false, now))),
-                Fast::Unbound => return self.bind(now),
-                Fast::MustWait => {}
-            }
+        if self.ticket.is_some() || shared.has_queue() {
+            return self.join(now, cx, |_| ());
         }
-        self.join(now, cx, |_| ())
+        match shared.with_at(now, |state| state.acquire(caller)) {
+            Fast::MustWait => self.join(now, cx, |_| ()),
+            fast => self.accept_fast(fast, now, cx),
+        }
     }
 
-    /// Joins the queue, in one lock section with what comes before. `None`: it waits.
+    fn accept_fast(
+        self: Pin<&mut Self>,
+        fast: Fast<Box<Live<M>>>,
+        now: Time,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        match fast {
+            Fast::Got { connection, ticket, hit } => {
+                self.admit(connection, ticket, hit, None, now, cx)
+            }
+            Fast::Refused(why) => Some(Err(self.refused(why, false, now))),
+            Fast::Unbound => self.bind(now),
+            Fast::MustWait => None,
+        }
+    }
+
+    /// Joins the queue, in one lock section with what comes before; or need not, if there is none
+    /// any more. `None`: it waits.
     fn join(
         mut self: Pin<&mut Self>,
         now: Time,
         cx: &mut Context<'_>,
         first: impl FnOnce(&mut State<Box<Live<M>>>),
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let (caller, waker) = (self.caller, Some(cx.waker().clone()));
+        let (caller, mut waker) = (self.caller, Some(cx.waker().clone()));
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
         let wait = Wait { since: at, deadline, ticket: self.ticket };
         let joined = self.shared.with_at(now, |state| {
             first(state);
-            let key = state.enqueue(wait, caller, waker)?;
+            if wait.ticket.is_none() {
+                match state.acquire(caller) {
+                    Fast::MustWait => {}
+                    fast => return Err(fast),
+                }
+            }
+            let key = state.enqueue(wait, caller, &mut waker).map_err(Fast::Refused)?;
             // A runtime lost between the fast path and here has woken only those who waited then.
             Ok((key, state.has_outcome(key) || !state.bound))
         });
+        super::slot::discard(waker);
         match joined {
-            Err(why) => Some(Err(self.refused(why, false, now))),
+            Err(fast) => self.accept_fast(fast, now, cx),
             Ok((key, look)) => {
                 let this = self.as_mut().project();
                 (*this.key, *this.look) = (Some(key), look);
@@ -237,10 +257,18 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let key = self.key.expect("looked for only while in the queue");
-        let waker = Some(cx.waker().clone());
-        match self.shared.with_at(now, |state| state.take(key, waker)) {
+        let mut taken = self.shared.with_at(now, |state| state.take(key, &mut None));
+        if matches!(taken, Taken::Nothing { bound: true, .. }) {
+            let mut waker = Some(cx.waker().clone());
+            taken = self.shared.with_at(now, |state| state.take(key, &mut waker));
+            super::slot::discard(waker);
+        }
+        match taken {
             Taken::Nothing { bound: true, .. } => None,
-            Taken::Nothing { bound: false, .. } => self.bind(now),
+            Taken::Nothing { bound: false, .. } => {
+                *self.as_mut().project().look = true;
+                self.bind(now)
+            }
             taken => {
                 *self.as_mut().project().key = None;
                 self.accept(taken, now, cx)
@@ -335,7 +363,8 @@ impl<M: Manager> AcquireFuture<'_, M> {
         self.shared.refused(why, suspended, self.caller, waited)
     }
 
-    /// The deadline's timer, made when it is first needed. A thread that parks has none.
+    /// The deadline's timer, made when it is first needed. A thread that parks has none, nor has who
+    /// waits on the pool's own runtime: there the maintenance wakes it.
     fn poll_timer(self: Pin<&mut Self>, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
         if deadline == Time::NEVER || self.who.is_some() {
             return Poll::Pending;
@@ -343,10 +372,14 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let shared = self.shared;
         let mut this = self.project();
         if this.timer.is_none() {
-            let Some(handle) = shared.handle() else {
+            let here = tokio::runtime::Handle::try_current().ok();
+            let Some(home) = shared.handle() else {
                 return Poll::Pending;
             };
-            let _inside = tokio::runtime::Handle::try_current().is_err().then(|| handle.enter());
+            if here.as_ref().is_some_and(|here| here.id() == home.id()) {
+                return Poll::Pending;
+            }
+            let _inside = here.is_none().then(|| home.enter());
             this.timer.set(Some(tokio::time::sleep_until(shared.instant(deadline))));
         }
         this.timer.as_pin_mut().expect("just set").poll(cx)
@@ -396,6 +429,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let now = pool.shared.now();
         *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
+        *future.as_mut().project().ticket = Some(1);
         let joined = future.as_mut().join(now, &mut cx, |state| state.unbind());
         assert!(joined.is_none());
         assert!(future.look, "it has to look once more, since nobody will wake it");

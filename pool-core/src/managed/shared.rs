@@ -9,7 +9,7 @@ use std::cell::Cell;
 use std::error::Error as StdError;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::diagnosis::Diagnosis;
-use super::machine::outbox::Outbox;
+use super::machine::outbox::{Errands, Outbox};
 use super::machine::state::State;
 use super::machine::tuning::{Tuning, nanos};
 use super::machine::vocabulary::Time;
@@ -38,6 +38,8 @@ type Conn<M> = Box<Live<M>>;
 
 pub(crate) struct Shared<M: Manager> {
     state: Mutex<State<Conn<M>>>,
+    /// Somebody waits: only a hint, since it is read without the lock.
+    queue: AtomicBool,
     pub(crate) manager: M,
     pub(crate) config: PoolConfig,
     pub(super) tuning: Tuning,
@@ -85,6 +87,7 @@ impl<M: Manager> Shared<M> {
         let origin = Instant::now();
         Self {
             state: Mutex::new(State::new(tuning.clone(), parts.seed, recorder)),
+            queue: AtomicBool::new(false),
             manager: parts.manager,
             tuning,
             seed: parts.seed,
@@ -125,18 +128,25 @@ impl<M: Manager> Shared<M> {
         result
     }
 
-    /// Runs the state machine; the caller carries out what it asks for.
+    /// Runs the state machine; the caller carries out what it asks for, if anything.
+    #[inline]
     pub(super) fn step<R>(
         &self,
         now: Time,
         run: impl FnOnce(&mut State<Conn<M>>) -> R,
-    ) -> (R, Outbox<Conn<M>>) {
+    ) -> (R, Option<Outbox<Conn<M>>>) {
         let mut state = lock(&self.state);
         // Who came later may have read the clock earlier: in the state machine time never goes back.
         state.now = state.now.max(now);
         let _inside = Inside::enter();
         let result = run(&mut state);
-        (result, std::mem::take(&mut state.out))
+        self.queue.store(state.waiters().queued() > 0, Ordering::Relaxed);
+        (result, state.out.take())
+    }
+
+    /// Whether somebody was waiting a moment ago.
+    pub(super) fn has_queue(&self) -> bool {
+        self.queue.load(Ordering::Relaxed)
     }
 
     /// Reads the state under the lock.
@@ -144,7 +154,14 @@ impl<M: Manager> Shared<M> {
         look(&lock(&self.state))
     }
 
-    pub(super) fn perform(self: &Arc<Self>, mut out: Outbox<Conn<M>>) {
+    #[inline]
+    pub(super) fn perform(self: &Arc<Self>, out: Option<Outbox<Conn<M>>>) {
+        if let Some(out) = out {
+            self.carry_out(out);
+        }
+    }
+
+    fn carry_out(self: &Arc<Self>, mut out: Outbox<Conn<M>>) {
         if let Some(waker) = out.wake.take() {
             quietly(|| waker.wake());
         }
@@ -154,7 +171,12 @@ impl<M: Manager> Shared<M> {
         if out.changed {
             self.changed.notify_waiters();
         }
-        let Some(errands) = out.take_errands() else { return };
+        if let Some(errands) = out.take_errands() {
+            self.run_errands(errands);
+        }
+    }
+
+    fn run_errands(self: &Arc<Self>, errands: Box<Errands<Conn<M>>>) {
         errands.wake.into_iter().for_each(|waker| quietly(|| Waker::wake(waker)));
         errands.stale.into_iter().for_each(|waker| quietly(|| drop(waker)));
         for start in errands.connect {
@@ -306,7 +328,7 @@ mod tests {
         let wait = Wait { since: early, deadline: early, ticket: None };
         let nobody = super::super::nobody(std::panic::Location::caller());
         let joined = shared.with_at(early, |state| {
-            let key = state.enqueue(wait, nobody, None).unwrap();
+            let key = state.enqueue(wait, nobody, &mut None).unwrap();
             state.give_up(key, false);
             state.count(Phase::Connecting)
         });

@@ -179,13 +179,13 @@ impl World {
                     let deadline =
                         if limited { state.now.after(patience * MILLI) } else { Time::NEVER };
                     let wait = Wait { since: state.now, deadline, ticket: None };
-                    self.waiting.extend(state.enqueue(wait, caller, None).ok());
+                    self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
                 }
                 Fast::Refused(_) | Fast::Unbound => {}
             },
             Step::Poll(at) => {
                 if let Some(key) = pick(&mut self.waiting, at) {
-                    let taken = state.take(key, None);
+                    let taken = state.take(key, &mut None);
                     self.taken(key, taken, true);
                 }
             }
@@ -208,7 +208,7 @@ impl World {
                     if fate != Fate::Panicked {
                         let deadline = state.now.after(200 * MILLI);
                         let wait = Wait { since: state.now, deadline, ticket: Some(ticket) };
-                        self.waiting.extend(state.enqueue(wait, caller, None).ok());
+                        self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
                     }
                 }
             }

@@ -151,14 +151,14 @@ impl Pool {
         }
     }
 
-    fn enqueue(&self, waker: Option<Waker>) -> Result<WaiterKey, Refusal> {
+    fn enqueue(&self, mut waker: Option<Waker>) -> Result<WaiterKey, Refusal> {
         let wait = Wait { since: Time(1), deadline: Time::NEVER, ticket: None };
-        self.with(|state| state.enqueue(wait, caller(), waker))
+        self.with(|state| state.enqueue(wait, caller(), &mut waker))
     }
 
     fn wait(&self, key: WaiterKey) -> Result<Token, Refusal> {
         loop {
-            match self.with(|state| state.take(key, Some(unpark()))) {
+            match self.with(|state| state.take(key, &mut Some(unpark()))) {
                 Taken::Got { connection, .. } => return Ok(self.got(connection)),
                 Taken::Refused(why) => return Err(why),
                 Taken::Nothing { .. } => thread::park(),

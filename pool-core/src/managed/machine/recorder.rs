@@ -4,7 +4,6 @@
 //! allocated with the pool. As the machine knows no clock and no I/O, the same events make the same
 //! states: a recording can be replayed, long after and elsewhere, and has to end where it ended.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 
@@ -44,24 +43,33 @@ pub(crate) enum Event {
 
 #[derive(Debug)]
 pub(crate) struct Recorder {
-    ring: VecDeque<(Time, Event)>,
+    ring: Vec<(Time, Event)>,
     capacity: usize,
+    /// Where the oldest lies, once the ring is full.
+    oldest: usize,
     overwritten: u64,
 }
 
 impl Recorder {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ring: VecDeque::with_capacity(capacity), capacity, overwritten: 0 }
+        Self { ring: Vec::with_capacity(capacity), capacity, oldest: 0, overwritten: 0 }
     }
 
+    #[inline]
     pub(crate) fn note(&mut self, now: Time, event: Event) {
-        if self.ring.len() == self.capacity {
-            self.overwritten += 1;
-            if self.ring.pop_front().is_none() {
-                return; // switched off
-            }
+        if self.ring.len() < self.capacity {
+            return self.ring.push((now, event));
         }
-        self.ring.push_back((now, event));
+        self.overwritten += 1;
+        if let Some(place) = self.ring.get_mut(self.oldest) {
+            *place = (now, event);
+            self.oldest = if self.oldest + 1 < self.capacity { self.oldest + 1 } else { 0 };
+        }
+    }
+
+    fn events(&self) -> Vec<(Time, Event)> {
+        let (later, earlier) = self.ring.split_at(self.oldest);
+        [earlier, later].concat()
     }
 }
 
@@ -83,7 +91,7 @@ impl Recording {
         Self {
             tuning,
             seed,
-            events: state.recorder.ring.iter().copied().collect(),
+            events: state.recorder.events(),
             overwritten: state.recorder.overwritten,
             end: state.digest(),
         }
@@ -158,8 +166,8 @@ impl State<()> {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
             Event::Acquire => drop(self.acquire(caller)),
-            Event::Enqueue(wait) => drop(self.enqueue(wait, caller, None)),
-            Event::Take(key) => drop(self.take(key, None)),
+            Event::Enqueue(wait) => drop(self.enqueue(wait, caller, &mut None)),
+            Event::Take(key) => drop(self.take(key, &mut None)),
             Event::GiveUp { key, cancelled } => drop(self.give_up(key, cancelled)),
             Event::GivenUpEarly => self.given_up_early(),
             Event::Stranded(key) => self.stranded(key),

@@ -130,11 +130,12 @@ impl<P> State<P> {
     }
 
     /// Joins the queue and is served at once if that can be. A ticket from before keeps its place.
+    /// The waker is taken only in that case: dropping one may run a user's code.
     pub(crate) fn enqueue(
         &mut self,
         wait: Wait,
         caller: Caller,
-        waker: Option<Waker>,
+        waker: &mut Option<Waker>,
     ) -> Result<WaiterKey, Refusal> {
         self.note(Event::Enqueue(wait));
         let refusal = if self.closed {
@@ -148,19 +149,22 @@ impl<P> State<P> {
         };
         if let Some(refusal) = refusal {
             self.count_refused(refusal);
-            self.out.discard(waker);
             return Err(refusal);
         }
         let ticket = wait.ticket.unwrap_or_else(|| self.ticket());
         // Also who tries only once has its turn, though others read the clock a moment later.
         let wait = Wait { deadline: wait.deadline.max(self.now), ..wait };
-        let key = self.waiters.push(ticket, wait, caller, waker);
+        let key = self.waiters.push(ticket, wait, caller, waker.take());
+        if wait.deadline > self.now {
+            self.wind(wait.deadline);
+        }
         self.serve();
         Ok(key)
     }
 
-    /// Takes what the waiter was given, or stores who is to be woken.
-    pub(crate) fn take(&mut self, key: WaiterKey, waker: Option<Waker>) -> Taken<P> {
+    /// Takes what the waiter was given; else stores who is to be woken, if that is given, and gives
+    /// back who was before.
+    pub(crate) fn take(&mut self, key: WaiterKey, waker: &mut Option<Waker>) -> Taken<P> {
         self.note(Event::Take(key));
         if matches!(self.waiters.place(key), Place::Dozing) {
             self.waiters.rejoin(key);
@@ -170,11 +174,9 @@ impl<P> State<P> {
             self.serve();
         }
         if self.has_outcome(key) {
-            self.out.discard(waker);
             return self.take_outcome(key);
         }
-        let old = self.waiters.set_waker(key, waker);
-        self.out.discard(old);
+        self.waiters.set_waker(key, waker);
         self.nothing()
     }
 

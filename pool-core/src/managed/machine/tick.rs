@@ -19,6 +19,7 @@ impl<P> State<P> {
         self.note(Event::Tick);
         self.alarm = Time::NEVER;
         self.take_back();
+        self.call_time();
         self.groom();
         self.report_leaks();
         self.serve();
@@ -41,6 +42,31 @@ impl<P> State<P> {
         }
         let next = self.waiters.handed().map(|(_, waiter)| until(waiter)).min();
         self.wind(next.unwrap_or(Time::NEVER));
+    }
+
+    /// Wakes those whose time is up, for they have no timer of their own where the pool's
+    /// maintenance runs beside them. Their own poll takes them out of the queue.
+    fn call_time(&mut self) {
+        let (now, shortest) = (self.now, self.waiters.shortest_wait());
+        let (mut due, mut next) = (Vec::new(), Time::NEVER);
+        for (key, waiter) in self.waiters.in_line() {
+            let soonest = waiter.wait.since.after(shortest);
+            if soonest > now {
+                // Nobody behind can be due before that: they all came later.
+                next = next.min(soonest);
+                break;
+            }
+            if waiter.wait.deadline > now {
+                next = next.min(waiter.wait.deadline);
+            } else {
+                due.push(key);
+            }
+        }
+        for key in due {
+            let waker = self.waiters.call(key);
+            self.out.wake(waker);
+        }
+        self.wind(next);
     }
 
     /// Goes once through the idle connections, oldest first.

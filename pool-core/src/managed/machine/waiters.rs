@@ -53,6 +53,8 @@ pub(crate) struct Waiters<P> {
     nodes: Slab<Waiter<P>>,
     queued: List,
     handed: List,
+    /// The shortest time that anybody allowed since the queue was last empty.
+    shortest_wait: u64,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +66,8 @@ struct List {
 
 impl<P> Waiters<P> {
     pub(crate) fn new() -> Self {
-        Self { nodes: Slab::new(), queued: List::default(), handed: List::default() }
+        let (queued, handed) = (List::default(), List::default());
+        Self { nodes: Slab::new(), queued, handed, shortest_wait: u64::MAX }
     }
 
     /// Everyone who has not taken an outcome yet: queued, dozing or with one in hand.
@@ -81,10 +84,24 @@ impl<P> Waiters<P> {
         self.queued.head.map(|key| (key, &self.nodes[key]))
     }
 
+    /// Those who can be handed a connection, oldest first.
+    pub(crate) fn in_line(&self) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
+        self.list(&self.queued)
+    }
+
     /// Those with a connection in hand that they have not taken, longest first.
     pub(crate) fn handed(&self) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
+        self.list(&self.handed)
+    }
+
+    fn list(&self, list: &List) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
         let after = |key: &WaiterKey| self.nodes[*key].next;
-        std::iter::successors(self.handed.head, after).map(|key| (key, &self.nodes[key]))
+        std::iter::successors(list.head, after).map(|key| (key, &self.nodes[key]))
+    }
+
+    /// Nobody in line waits for less time than this.
+    pub(crate) fn shortest_wait(&self) -> u64 {
+        self.shortest_wait
     }
 
     pub(crate) fn place(&self, key: WaiterKey) -> &Place<P> {
@@ -107,6 +124,9 @@ impl<P> Waiters<P> {
         caller: Caller,
         waker: Option<Waker>,
     ) -> WaiterKey {
+        let allowed = wait.deadline.since(wait.since);
+        let others = if self.queued.len == 0 { u64::MAX } else { self.shortest_wait };
+        self.shortest_wait = others.min(allowed);
         let key = self.nodes.insert(Waiter {
             ticket,
             wait,
@@ -121,10 +141,18 @@ impl<P> Waiters<P> {
         key
     }
 
-    /// Stores who is to be woken; gives back the one before, to be dropped outside the lock.
+    /// Stores who is to be woken, if given; the one before comes back in its place, to be dropped
+    /// outside the lock.
+    pub(crate) fn set_waker(&mut self, key: WaiterKey, waker: &mut Option<Waker>) {
+        if waker.is_some() {
+            std::mem::swap(&mut self.nodes[key].waker, waker);
+        }
+    }
+
+    /// Who is to be woken, without anything in hand.
     #[must_use]
-    pub(crate) fn set_waker(&mut self, key: WaiterKey, waker: Option<Waker>) -> Option<Waker> {
-        std::mem::replace(&mut self.nodes[key].waker, waker)
+    pub(crate) fn call(&mut self, key: WaiterKey) -> Option<Waker> {
+        self.nodes[key].waker.take()
     }
 
     /// Puts a connection into a queued waiter's hands; its owner is to be woken.
