@@ -7,7 +7,6 @@
 
 use std::cell::Cell;
 use std::error::Error as StdError;
-use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::task::Waker;
@@ -172,11 +171,11 @@ impl<M: Manager> Shared<M> {
             self.changed.notify_waiters();
         }
         if let Some(errands) = out.take_errands() {
-            self.run_errands(errands);
+            self.run_errands(*errands);
         }
     }
 
-    fn run_errands(self: &Arc<Self>, errands: Box<Errands<Conn<M>>>) {
+    fn run_errands(self: &Arc<Self>, errands: Errands<Conn<M>>) {
         errands.wake.into_iter().for_each(|waker| quietly(|| Waker::wake(waker)));
         errands.stale.into_iter().for_each(|waker| quietly(|| drop(waker)));
         for start in errands.connect {
@@ -236,12 +235,6 @@ impl<M: Manager> Shared<M> {
     /// The last connect error and when it was.
     pub(crate) fn last_error(&self) -> Option<(Time, Arc<dyn StdError + Send + Sync>)> {
         lock(&self.last_error).clone()
-    }
-}
-
-impl<M: Manager> fmt::Debug for Shared<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("name", &self.config.name).finish_non_exhaustive()
     }
 }
 

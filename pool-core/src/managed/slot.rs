@@ -5,7 +5,6 @@
 //! the queue. Tokens are never dropped under the pool's lock: the state machine only moves them. Were
 //! it to panic, the connection in its hands would lose its slot, but nobody would hang.
 
-use std::fmt;
 use std::time::Duration;
 
 use super::machine::vocabulary::SlotKey;
@@ -48,18 +47,6 @@ impl<M: Manager> Drop for SlotToken<M> {
             let pool = &self.shared.config.name;
             self.shared.tell(|m| m.closed(&Closed { pool, id, reason, age, abandoned }));
         }
-    }
-}
-
-impl<M: Manager> fmt::Debug for SlotToken<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "slot {}", self.key)
-    }
-}
-
-impl<M: Manager> fmt::Debug for Live<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "connection in {:?}", self.token)
     }
 }
 

@@ -1,6 +1,7 @@
 //! R23: who holds what, and what a failed acquire says about it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use pool_core::{AcquireErrorKind, ErrorClass, Pool, PoolExt, Request};
 use pool_testkit::{Behaviour, FakeConnection, FakeServer, Op};
@@ -191,9 +192,46 @@ async fn r23_holders_are_told_apart_by_place_and_by_operation() {
 #[tokio::test(start_paused = true)]
 async fn r23_an_acquire_that_fails_by_a_panic_says_where() {
     let server = FakeServer::new();
-    let builder = builder(&server, 1).before_acquire(|_| panic!("injected panic in a hook"));
+    let first = AtomicBool::new(true);
+    let builder = builder(&server, 1).before_acquire(move |_| {
+        assert!(first.swap(false, Ordering::Relaxed), "injected panic in a hook");
+        Ok(())
+    });
     let pool = builder.build().unwrap();
+    warm(&pool, 1).await;
     let error = pool.acquire().await.unwrap_err();
     assert_eq!(error.kind(), AcquireErrorKind::Panicked);
     assert!(error.to_string().contains("a before_acquire hook"), "{error}");
+}
+
+/// Many futures may share a thread that is no runtime's: that one has a connection says nothing
+/// about another.
+#[test]
+fn r23_who_waits_outside_any_runtime_is_not_said_to_wait_for_itself() {
+    live(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let server = FakeServer::new();
+        let pool = builder(&server, 1).runtime(runtime.handle().clone()).build().unwrap();
+        let held = park_on(pool.acquire().into_future()).unwrap();
+        let error = park_on(pool.acquire().within(ms(5)).into_future()).unwrap_err();
+        assert_eq!((error.kind(), error.nested_in()), (AcquireErrorKind::TimedOut, None));
+        drop(held);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_debug_names_what_it_is() {
+    let (_, pool) = pool_of(1);
+    let guard = pool.acquire().await.unwrap();
+    let future = pool.acquire().into_future();
+    for (text, name) in [
+        (format!("{:?}", pool_core::ManagedPool::builder(FakeServer::new().manager())), "Builder"),
+        (format!("{pool:?}"), "ManagedPool"),
+        (format!("{:?}", pool.acquire()), "Acquire"),
+        (format!("{future:?}"), "AcquireFuture"),
+        (format!("{:?}", pool.blocking()), "Blocking"),
+        (format!("{guard:?}"), "ManagedGuard"),
+    ] {
+        assert!(text.starts_with(name), "{text}");
+    }
 }

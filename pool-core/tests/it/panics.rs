@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Wake, Waker};
 
 use pool_core::{
     AcquireErrorKind, AcquireFailed, Acquired, Builder, Closed, ConnectFailed, Connected, Metrics,
@@ -244,4 +245,33 @@ async fn r15_a_user_who_panics_with_a_connection_in_hand_costs_that_connection()
     settle().await;
     assert_eq!(audit(&pool).counts.ended.broken, 100, "nobody inherits what it was doing");
     usable(&server, &pool).await;
+}
+
+/// A waker whose drop panics when the pool lets go of it.
+struct Grenade;
+
+impl Wake for Grenade {
+    fn wake(self: Arc<Self>) {}
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        panic!("a waker's drop");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r15_in_the_drop_of_a_waker() {
+    let (_, pool) = pool_of(1);
+    let held = pool.acquire().await.unwrap();
+    let mut waiting = Box::pin(pool.acquire().into_future());
+    for _ in 0..3 {
+        // The pool's is the last one of each but the first.
+        let waker = Waker::from(Arc::new(Grenade));
+        assert!(waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(waiting);
+    drop(held);
+    drop(pool.acquire().await.unwrap());
+    audit(&pool);
 }
