@@ -241,3 +241,44 @@ async fn r08_the_longest_connect_timeout_is_far_away() {
     assert!(deadline > Instant::now() + secs(365 * 24 * 3600));
     assert_eq!(pool.config().connect_timeout, Duration::MAX);
 }
+
+#[tokio::test(start_paused = true)]
+async fn r07_everybody_is_called_in_time_whatever_the_others_allow() {
+    let (_, pool) = pool_of(1);
+    let held = pool.acquire().await.unwrap();
+    let limits = [Some(500), Some(20), None, Some(300), Some(20), Some(7), Some(900), Some(1)];
+    let tasks = (0..64).map(|n| {
+        let (pool, limit) = (pool.clone(), limits[n % limits.len()].map(ms));
+        tokio::spawn(async move {
+            sleep(ms(3 * n as u64)).await;
+            let begun = Instant::now();
+            let outcome = pool.acquire().within(limit).await;
+            if let Some(limit) = limit {
+                assert_eq!(outcome.unwrap_err().kind(), AcquireErrorKind::TimedOut);
+                took(begun, limit);
+            }
+        })
+    });
+    let tasks: Vec<_> = tasks.collect();
+    sleep(secs(2)).await;
+    assert_eq!(pool.snapshot().waiting, 8);
+    drop(held);
+    for task in tasks {
+        task.await.unwrap();
+    }
+    audit(&pool);
+}
+
+#[test]
+fn r07_who_waits_on_another_runtime_has_a_clock_of_its_own() {
+    live(|| {
+        // Never driven: nothing that the pool does on it ever happens.
+        let asleep = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = FakeServer::new();
+        let pool = builder(&server, 1).runtime(asleep.handle().clone()).build().unwrap();
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let error = pool.acquire().within(ms(20)).await.unwrap_err();
+            assert_eq!(error.kind(), AcquireErrorKind::TimedOut);
+        });
+    });
+}
