@@ -27,12 +27,20 @@ struct Tasks {
 #[derive(Debug)]
 pub struct TryCurrentError;
 
+/// Tells runtimes apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Id(usize);
+
 #[derive(Debug)]
 pub struct EnterGuard;
 
 impl Handle {
     pub fn try_current() -> Result<Self, TryCurrentError> {
         CURRENT.with_borrow(|current| current.clone().ok_or(TryCurrentError))
+    }
+
+    pub fn id(&self) -> Id {
+        Id(Arc::as_ptr(&self.0) as usize)
     }
 
     pub fn spawn<F>(&self, future: F) -> JoinHandle<F::Output>
