@@ -69,6 +69,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
             ticket: None,
             key: None,
             look: false,
+            at_home: false,
             done: false,
             timer: None,
         }
@@ -107,6 +108,8 @@ pin_project! {
         key: Option<WaiterKey>,
         // The node is worth a look at once: there is something in it, or a runtime is needed.
         look: bool,
+        // The pool's maintenance runs on the same runtime, and wakes it when its time is up.
+        at_home: bool,
         done: bool,
         #[pin]
         timer: Option<Sleep>,
@@ -237,14 +240,15 @@ impl<M: Manager> AcquireFuture<'_, M> {
             }
             let key = state.enqueue(wait, caller, &mut waker).map_err(Fast::Refused)?;
             // A runtime lost between the fast path and here has woken only those who waited then.
-            Ok((key, state.has_outcome(key) || !state.bound))
+            Ok((key, state.has_outcome(key) || !state.bound, state.home))
         });
         super::slot::discard(waker);
         match joined {
             Err(fast) => self.accept_fast(fast, now, cx),
-            Ok((key, look)) => {
+            Ok((key, look, home)) => {
+                let at_home = home.is_some() && home == here();
                 let this = self.as_mut().project();
-                (*this.key, *this.look) = (Some(key), look);
+                (*this.key, *this.look, *this.at_home) = (Some(key), look, at_home);
                 None
             }
         }
@@ -259,9 +263,12 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let key = self.key.expect("looked for only while in the queue");
         let mut taken = self.shared.with_at(now, |state| state.take(key, &mut None));
         if matches!(taken, Taken::Nothing { bound: true, .. }) {
-            let mut waker = Some(cx.waker().clone());
-            taken = self.shared.with_at(now, |state| state.take(key, &mut waker));
+            let (mut waker, home);
+            waker = Some(cx.waker().clone());
+            (taken, home) =
+                self.shared.with_at(now, |state| (state.take(key, &mut waker), state.home));
             super::slot::discard(waker);
+            *self.as_mut().project().at_home = home.is_some() && home == here();
         }
         match taken {
             Taken::Nothing { bound: true, .. } => None,
@@ -327,7 +334,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             });
             return Some(Ok(ManagedGuard::new(live)));
         };
-        let (key, verdict) = (live.token.key, Verdict::Rejected { hit, waited, fate });
+        let (key, verdict) = (live.token.key, Verdict::Rejected(fate));
         if fate == Fate::Panicked {
             shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
                 "a before_acquire hook or Manager::condition panicked",
@@ -364,22 +371,18 @@ impl<M: Manager> AcquireFuture<'_, M> {
     }
 
     /// The deadline's timer, made when it is first needed. A thread that parks has none, nor has who
-    /// waits on the pool's own runtime: there the maintenance wakes it.
+    /// waits where the pool's maintenance runs.
     fn poll_timer(self: Pin<&mut Self>, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
-        if deadline == Time::NEVER || self.who.is_some() {
+        if deadline == Time::NEVER || self.who.is_some() || self.at_home {
             return Poll::Pending;
         }
         let shared = self.shared;
         let mut this = self.project();
         if this.timer.is_none() {
-            let here = tokio::runtime::Handle::try_current().ok();
             let Some(home) = shared.handle() else {
                 return Poll::Pending;
             };
-            if here.as_ref().is_some_and(|here| here.id() == home.id()) {
-                return Poll::Pending;
-            }
-            let _inside = here.is_none().then(|| home.enter());
+            let _inside = here().is_none().then(|| home.enter());
             this.timer.set(Some(tokio::time::sleep_until(shared.instant(deadline))));
         }
         this.timer.as_pin_mut().expect("just set").poll(cx)
@@ -393,6 +396,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
     pub(super) fn deadline(&self) -> Option<Time> {
         self.begun.map(|begun| begun.deadline).filter(|deadline| *deadline != Time::NEVER)
     }
+}
+
+/// The runtime that the caller runs on.
+fn here() -> Option<tokio::runtime::Id> {
+    tokio::runtime::Handle::try_current().ok().map(|handle| handle.id())
 }
 
 /// The task that polls; in a runtime's `block_on`, which is no task, the thread.

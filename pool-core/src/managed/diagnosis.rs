@@ -230,7 +230,7 @@ fn snapshot<P>(config: &PoolConfig, state: &State<P>, now: Time) -> Snapshot {
         oldest_waiter: state
             .waiters()
             .oldest()
-            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.wait.since))),
+            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.since))),
         suspended: state.suspended,
         closed: state.closed,
         counts: state.counts,

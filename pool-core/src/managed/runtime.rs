@@ -113,14 +113,20 @@ impl<M: Manager> Shared<M> {
         handle: Handle,
         start: impl FnOnce(std::pin::Pin<Box<dyn Future<Output = ()> + Send>>),
     ) {
-        let (number, out) = {
+        let mut out = None;
+        let number = {
             let mut binding = lock(&self.runtime);
             if binding.handle.is_some() {
                 return;
             }
+            let home = Some(handle.id());
             binding.handle = Some(handle);
             binding.number += 1;
-            (binding.number, self.step(self.now(), |state| state.bind()).1)
+            self.step(self.now(), &mut out, |state| {
+                state.home = home;
+                state.bind();
+            });
+            binding.number
         };
         let witness = Witness { shared: Some(self.clone()), number };
         start(Box::pin(maintenance::run(self.clone(), witness)));
@@ -128,13 +134,14 @@ impl<M: Manager> Shared<M> {
     }
 
     pub(super) fn lose_runtime(self: &Arc<Self>, number: u64) {
-        let out = {
+        let mut out = None;
+        {
             let mut binding = lock(&self.runtime);
             if binding.number != number || binding.handle.take().is_none() {
                 return;
             }
-            self.step(self.now(), |state| state.unbind()).1
-        };
+            self.step(self.now(), &mut out, |state| state.unbind());
+        }
         self.perform(out);
     }
 

@@ -122,7 +122,8 @@ impl<M: Manager> Shared<M> {
         now: Time,
         run: impl FnOnce(&mut State<Conn<M>>) -> R,
     ) -> R {
-        let (result, out) = self.step(now, run);
+        let mut out = None;
+        let result = self.step(now, &mut out, run);
         self.perform(out);
         result
     }
@@ -132,15 +133,17 @@ impl<M: Manager> Shared<M> {
     pub(super) fn step<R>(
         &self,
         now: Time,
+        out: &mut Option<Outbox<Conn<M>>>,
         run: impl FnOnce(&mut State<Conn<M>>) -> R,
-    ) -> (R, Option<Outbox<Conn<M>>>) {
+    ) -> R {
         let mut state = lock(&self.state);
         // Who came later may have read the clock earlier: in the state machine time never goes back.
         state.now = state.now.max(now);
         let _inside = Inside::enter();
         let result = run(&mut state);
         self.queue.store(state.waiters().queued() > 0, Ordering::Relaxed);
-        (result, state.out.take())
+        *out = state.out.take();
+        result
     }
 
     /// Whether somebody was waiting a moment ago.

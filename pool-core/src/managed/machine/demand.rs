@@ -100,6 +100,10 @@ impl<P> State<P> {
     }
 
     fn start_connects(&mut self) {
+        let room = self.tuning.sizes.max_size.saturating_sub(self.open());
+        if room == 0 {
+            return;
+        }
         let connecting = self.count(Phase::Connecting);
         let queued = self.waiters.queued();
         let target = self.connects_wanted(queued);
@@ -108,7 +112,7 @@ impl<P> State<P> {
         }
         let mut start = (target - connecting)
             .min(self.tuning.max_connecting.saturating_sub(connecting))
-            .min(self.tuning.sizes.max_size.saturating_sub(self.open()));
+            .min(room);
         if self.backoff.failures() > 0 {
             // One at a time until the server is back.
             start = start.min(1_usize.saturating_sub(connecting));

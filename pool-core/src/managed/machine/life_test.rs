@@ -158,8 +158,6 @@ struct World {
 struct Held {
     token: Token,
     ticket: u64,
-    hit: bool,
-    waited: Option<u64>,
 }
 
 fn pick<T>(from: &mut Vec<T>, at: At) -> Option<T> {
@@ -171,8 +169,8 @@ impl World {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match step {
             Step::Acquire { patience } => match state.acquire(caller) {
-                Fast::Got { connection: token, ticket, hit } => {
-                    self.held.push(Held { token, ticket, hit, waited: None });
+                Fast::Got { connection: token, ticket, .. } => {
+                    self.held.push(Held { token, ticket });
                 }
                 Fast::MustWait => {
                     let limited = !patience.is_multiple_of(5);
@@ -203,8 +201,8 @@ impl World {
                 }
             }
             Step::Reject(at, fate) => {
-                if let Some(Held { token, ticket, hit, waited }) = pick(&mut self.held, at) {
-                    state.release(token, token, Verdict::Rejected { hit, waited, fate });
+                if let Some(Held { token, ticket }) = pick(&mut self.held, at) {
+                    state.release(token, token, Verdict::Rejected(fate));
                     if fate != Fate::Panicked {
                         let deadline = state.now.after(200 * MILLI);
                         let wait = Wait { since: state.now, deadline, ticket: Some(ticket) };
@@ -298,8 +296,8 @@ impl World {
 
     fn taken(&mut self, key: WaiterKey, taken: Taken<Token>, stays: bool) {
         match taken {
-            Taken::Got { connection: token, ticket, hit, waited } => {
-                self.held.push(Held { token, ticket, hit, waited: Some(waited) });
+            Taken::Got { connection: token, ticket, .. } => {
+                self.held.push(Held { token, ticket });
             }
             Taken::Nothing { .. } if stays => self.waiting.push(key),
             Taken::Nothing { .. } | Taken::Refused(_) => {}

@@ -23,6 +23,10 @@ pub(crate) struct Slot {
     pub(super) probe_epoch: u32,
     /// Nobody has used it yet.
     pub(super) fresh: bool,
+    /// How the present checkout was counted: as the first one?
+    pub(super) miss: bool,
+    /// The same: after how long a wait, if there was one?
+    pub(super) waited: Option<u64>,
     /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
@@ -55,6 +59,8 @@ impl Slot {
             epoch,
             probe_epoch: epoch,
             fresh: true,
+            miss: false,
+            waited: None,
             cleaned: false,
             leak_reported: false,
             born: now,

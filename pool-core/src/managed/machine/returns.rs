@@ -12,7 +12,7 @@ impl<P> State<P> {
         self.note(Event::Release { slot: key, verdict });
         let slot = &mut self.slots[key];
         let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
-        if !matches!(verdict, Verdict::Rejected { .. }) {
+        if !matches!(verdict, Verdict::Rejected(_)) {
             self.backoff.used();
             self.times.usage.record_nanos(self.now.since(slot.since));
             (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
@@ -21,9 +21,8 @@ impl<P> State<P> {
             Verdict::Clean => None,
             Verdict::Dirty(cause) => Some(cause),
             Verdict::Broken(cause) => return self.close_broken(key, connection, cause),
-            Verdict::Rejected { hit, waited, fate } => {
-                self.uncount_acquired(key, hit, waited);
-                if !hit {
+            Verdict::Rejected(fate) => {
+                if self.uncount_acquired(key) {
                     self.born_unfit();
                 }
                 match fate {

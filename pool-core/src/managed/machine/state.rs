@@ -35,6 +35,8 @@ pub(crate) struct State<P> {
     pub(super) failed_at: Option<Time>,
     /// There is a runtime to work on.
     pub(crate) bound: bool,
+    /// The runtime to which it was bound last.
+    pub(crate) home: Option<tokio::runtime::Id>,
     pub(crate) suspended: bool,
     pub(crate) closed: bool,
     pub(super) backoff: Backoff,
@@ -78,6 +80,7 @@ impl<P> State<P> {
             ping_failed: false,
             failed_at: None,
             bound: false,
+            home: None,
             suspended: false,
             closed: false,
             backoff: Backoff::default(),
@@ -99,6 +102,9 @@ impl<P> State<P> {
 
     /// Takes an idle connection if nobody waits and one is fit to be handed out as it is.
     pub(crate) fn acquire(&mut self, caller: Caller) -> Fast<P> {
+        if self.bound && !self.closed && (self.suspended || self.waiters.queued() > 0) {
+            return Fast::MustWait; // nothing changed: nothing to note
+        }
         self.note(Event::Acquire);
         if self.closed {
             self.count_refused(Refusal::Closed);
@@ -106,9 +112,6 @@ impl<P> State<P> {
         }
         if !self.bound {
             return Fast::Unbound;
-        }
-        if self.suspended || self.waiters.queued() > 0 {
-            return Fast::MustWait;
         }
         while let Some((key, connection)) = self.pop_idle() {
             if let Some(reason) = self.unfit(key) {
@@ -118,7 +121,7 @@ impl<P> State<P> {
                 return Fast::MustWait;
             } else {
                 self.check_out(key, caller);
-                let hit = self.count_acquired(key, 0);
+                let hit = self.count_acquired(key, None);
                 let ticket = self.ticket();
                 if self.idle.len() < self.tuning.sizes.min_idle {
                     self.serve();
@@ -231,9 +234,8 @@ impl<P> State<P> {
         self.out.discard(waker);
         match waiter.place {
             Place::Handed { slot, connection, .. } => {
-                let waited = self.now.since(waiter.wait.since);
-                self.counts.waited += 1;
-                let hit = self.count_acquired(slot, waited);
+                let waited = self.now.since(waiter.since);
+                let hit = self.count_acquired(slot, Some(waited));
                 Taken::Got { connection, ticket: waiter.ticket, hit, waited }
             }
             Place::Refused(why) => {
@@ -258,7 +260,7 @@ impl<P> State<P> {
     /// The first waiter whose time is not up.
     pub(super) fn first_waiter(&mut self) -> Option<WaiterKey> {
         while let Some((key, waiter)) = self.waiters.oldest() {
-            if waiter.wait.deadline >= self.now {
+            if waiter.deadline >= self.now {
                 return Some(key);
             }
             self.refuse(key, Refusal::TimedOut);
@@ -389,22 +391,27 @@ impl<P> State<P> {
     // ---- counting ----
 
     /// Counts a checkout; true if the connection had been used before.
-    fn count_acquired(&mut self, key: SlotKey, waited: u64) -> bool {
-        let fresh = std::mem::take(&mut self.slots[key].fresh);
+    fn count_acquired(&mut self, key: SlotKey, waited: Option<u64>) -> bool {
+        let slot = &mut self.slots[key];
+        (slot.miss, slot.waited) = (std::mem::take(&mut slot.fresh), waited);
         self.counts.acquired += 1;
-        self.counts.misses += u64::from(fresh);
-        self.counts.hits += u64::from(!fresh);
-        self.times.wait.record_nanos(waited);
-        !fresh
+        self.counts.waited += u64::from(waited.is_some());
+        self.counts.misses += u64::from(slot.miss);
+        self.counts.hits += u64::from(!slot.miss);
+        self.times.wait.record_nanos(waited.unwrap_or(0));
+        !slot.miss
     }
 
-    pub(super) fn uncount_acquired(&mut self, key: SlotKey, hit: bool, waited: Option<u64>) {
-        self.slots[key].fresh = !hit;
+    /// Takes a checkout out of the counts; true if it was the connection's first.
+    pub(super) fn uncount_acquired(&mut self, key: SlotKey) -> bool {
+        let slot = &mut self.slots[key];
+        slot.fresh = slot.miss;
         self.counts.acquired -= 1;
-        self.counts.waited -= u64::from(waited.is_some());
-        self.counts.misses -= u64::from(!hit);
-        self.counts.hits -= u64::from(hit);
-        self.times.wait.forget_nanos(waited.unwrap_or(0));
+        self.counts.waited -= u64::from(slot.waited.is_some());
+        self.counts.misses -= u64::from(slot.miss);
+        self.counts.hits -= u64::from(!slot.miss);
+        self.times.wait.forget_nanos(slot.waited.unwrap_or(0));
+        slot.miss
     }
 
     pub(super) fn count_refused(&mut self, why: Refusal) {

@@ -50,14 +50,14 @@ impl<P> State<P> {
         let (now, shortest) = (self.now, self.waiters.shortest_wait());
         let (mut due, mut next) = (Vec::new(), Time::NEVER);
         for (key, waiter) in self.waiters.in_line() {
-            let soonest = waiter.wait.since.after(shortest);
+            let soonest = waiter.since.after(shortest);
             if soonest > now {
                 // Nobody behind can be due before that: they all came later.
                 next = next.min(soonest);
                 break;
             }
-            if waiter.wait.deadline > now {
-                next = next.min(waiter.wait.deadline);
+            if waiter.deadline > now {
+                next = next.min(waiter.deadline);
             } else {
                 due.push(key);
             }

@@ -100,12 +100,7 @@ pub(crate) enum Verdict {
     Dirty(Cause),
     Broken(Cause),
     /// It was found unfit before its user saw it.
-    Rejected {
-        hit: bool,
-        /// None if it did not have to.
-        waited: Option<u64>,
-        fate: Fate,
-    },
+    Rejected(Fate),
 }
 
 /// What becomes of a connection that was rejected at checkout.

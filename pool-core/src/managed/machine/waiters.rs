@@ -30,7 +30,8 @@ pub(crate) type WaiterKey = usize;
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
     pub(crate) ticket: u64,
-    pub(crate) wait: Wait,
+    pub(crate) since: Time,
+    pub(crate) deadline: Time,
     pub(crate) caller: Caller,
     pub(crate) place: Place<P>,
     /// How often a connection was taken back from it.
@@ -124,12 +125,14 @@ impl<P> Waiters<P> {
         caller: Caller,
         waker: Option<Waker>,
     ) -> WaiterKey {
-        let allowed = wait.deadline.since(wait.since);
+        let Wait { since, deadline, .. } = wait;
+        let allowed = deadline.since(since);
         let others = if self.queued.len == 0 { u64::MAX } else { self.shortest_wait };
         self.shortest_wait = others.min(allowed);
         let key = self.nodes.insert(Waiter {
             ticket,
-            wait,
+            since,
+            deadline,
             caller,
             place: Place::Queued,
             dozed: 0,
