@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::fmt;
 use std::future::Future;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -109,7 +110,8 @@ pub struct ConnectContext {
     pub(crate) id: u64,
     pub(crate) attempt: u32,
     pub(crate) deadline: Instant,
-    pub(crate) activity: Activity,
+    /// Made for those who ask; clones share it.
+    pub(crate) activity: Arc<OnceLock<Activity>>,
 }
 
 impl ConnectContext {
@@ -117,7 +119,7 @@ impl ConnectContext {
     pub fn new(id: u64, within: Duration) -> Self {
         let now = Instant::now();
         let deadline = now.checked_add(within).unwrap_or(now + crate::config::FAR);
-        Self { id, attempt: 1, deadline, activity: Activity::default() }
+        Self { id, attempt: 1, deadline, activity: Arc::default() }
     }
 
     /// The connection's number: unique in its pool, counted from 1.
@@ -138,7 +140,7 @@ impl ConnectContext {
     /// Where the connection may note when it is busy, so that the pool can tell holders who use
     /// their connection from holders who sit on it.
     pub fn activity(&self) -> &Activity {
-        &self.activity
+        self.activity.get_or_init(Activity::default)
     }
 }
 
@@ -265,7 +267,9 @@ struct ActivityInner {
     // Nanoseconds since `origin()`, plus one; 0 while idle.
     since: AtomicU64,
     total: AtomicU64,
-    used: AtomicU64,
+    /// What the total was when its present user got the connection.
+    before: AtomicU64,
+    used: AtomicBool,
     /// Whether `operation` is worth a look.
     named: AtomicBool,
     operation: Mutex<Option<&'static str>>,
@@ -275,7 +279,7 @@ impl Activity {
     /// Marks the connection busy until the returned guard is dropped.
     pub fn busy(&self) -> Busy {
         self.0.since.store(nanos().saturating_add(1), Ordering::Relaxed);
-        self.0.used.store(1, Ordering::Relaxed);
+        self.0.used.store(true, Ordering::Relaxed);
         Busy(self.clone())
     }
 
@@ -285,23 +289,30 @@ impl Activity {
     }
 
     /// Notes a new user.
-    pub(crate) fn name(&self, operation: Option<&'static str>) {
+    pub(crate) fn begin(&self, operation: Option<&'static str>) {
         if operation.is_some() || self.0.named.load(Ordering::Relaxed) {
             *lock(&self.0.operation) = operation;
             self.0.named.store(operation.is_some(), Ordering::Relaxed);
         }
+        if self.0.used.load(Ordering::Relaxed) {
+            self.0.before.store(self.total(), Ordering::Relaxed);
+        }
     }
 
-    /// Busy time so far, or `None` if nothing was ever noted.
-    pub(crate) fn total(&self) -> Option<Duration> {
-        if self.0.used.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
+    /// How long its present user kept it busy, or `None` if nothing was ever noted.
+    pub(crate) fn busy_time(&self) -> Option<Duration> {
+        let before = self.0.before.load(Ordering::Relaxed);
+        let used = self.0.used.load(Ordering::Relaxed);
+        used.then(|| Duration::from_nanos(self.total().saturating_sub(before)))
+    }
+
+    /// Nanoseconds so far.
+    fn total(&self) -> u64 {
         let running = match self.0.since.load(Ordering::Relaxed) {
             0 => 0,
             since => nanos().saturating_sub(since - 1),
         };
-        Some(Duration::from_nanos(self.0.total.load(Ordering::Relaxed).saturating_add(running)))
+        self.0.total.load(Ordering::Relaxed).saturating_add(running)
     }
 }
 
@@ -321,7 +332,7 @@ impl Drop for Busy {
 
 /// Nanoseconds on tokio's clock since this process first asked.
 fn nanos() -> u64 {
-    static ORIGIN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
     let now = Instant::now();
     let origin = *ORIGIN.get_or_init(|| now);
     u64::try_from(now.saturating_duration_since(origin).as_nanos()).unwrap_or(u64::MAX)

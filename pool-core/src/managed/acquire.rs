@@ -334,7 +334,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             });
             return Some(Ok(ManagedGuard::new(live)));
         };
-        let (key, verdict) = (live.token.key, Verdict::Rejected(fate));
+        let (key, verdict) = (live.token.key(), Verdict::Rejected(fate));
         if fate == Fate::Panicked {
             shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
                 "a before_acquire hook or Manager::condition panicked",

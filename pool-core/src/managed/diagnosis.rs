@@ -167,10 +167,7 @@ fn held<P>(state: &State<P>, now: Time) -> Vec<Held> {
     state
         .holders()
         .filter_map(|slot| {
-            let busy = slot
-                .activity
-                .total()
-                .map(|total| total.saturating_sub(slot.busy_before.unwrap_or_default()));
+            let busy = slot.activity.as_ref().and_then(|activity| activity.busy_time());
             let held = Duration::from_nanos(now.since(slot.since));
             Some(Held { caller: slot.caller?, held, busy })
         })

@@ -29,7 +29,7 @@ impl<M: Manager> ManagedGuard<M> {
     /// The connection's number: unique in its pool, counted from 1.
     pub fn id(&self) -> u64 {
         let token = &self.live().token;
-        token.shared.read(|state| state.slot(token.key).id)
+        token.shared.read(|state| state.slot(token.key()).id)
     }
 
     /// Gives the connection up: it is closed and never used again. For errors that only the
@@ -42,7 +42,7 @@ impl<M: Manager> ManagedGuard<M> {
     pub fn detach(mut self) -> M::Connection {
         let Live { connection, token } =
             *self.live.take().expect("it is there until it is dropped");
-        token.shared.with(|state| state.ending(token.key, CloseReason::Detached));
+        token.shared.with(|state| state.ending(token.key(), CloseReason::Detached));
         connection
     }
 
@@ -70,7 +70,7 @@ impl<M: Manager> Drop for ManagedGuard<M> {
         let Some(mut live) = self.live.take() else {
             return;
         };
-        let (shared, key) = (live.token.shared.clone(), live.token.key);
+        let (shared, key) = (live.token.shared.clone(), live.token.key());
         let verdict = if self.invalid {
             Verdict::Broken(Cause::Invalidated)
         } else {

@@ -225,7 +225,7 @@ impl<M: Manager> ManagedPool<M> {
             });
             ended += usize::from(!kept);
             let settled = if kept { Settled::Kept } else { Settled::Close(CloseReason::Retain) };
-            let key = live.token.key;
+            let key = live.token.key();
             self.shared.with(|state| state.settle(key, live, settled));
         }
         match panicked {

@@ -15,7 +15,7 @@ use crate::sync::Arc;
 
 pub(crate) struct SlotToken<M: Manager> {
     pub(crate) shared: Arc<Shared<M>>,
-    pub(crate) key: SlotKey,
+    key: u32,
     /// The connection's end was not confirmed in time.
     pub(crate) abandoned: bool,
     /// The state machine knows already that the slot is free.
@@ -31,7 +31,12 @@ pub(crate) struct Live<M: Manager> {
 
 impl<M: Manager> SlotToken<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, key: SlotKey) -> Self {
+        let key = u32::try_from(key).expect("max_size fits");
         Self { shared, key, abandoned: false, spent: false }
+    }
+
+    pub(crate) fn key(&self) -> SlotKey {
+        self.key as SlotKey
     }
 }
 
@@ -41,7 +46,7 @@ impl<M: Manager> Drop for SlotToken<M> {
             return;
         }
         let (now, abandoned) = (self.shared.now(), self.abandoned);
-        let ended = self.shared.with_at(now, |state| state.ended(self.key, abandoned));
+        let ended = self.shared.with_at(now, |state| state.ended(self.key(), abandoned));
         if let Some((id, reason, born)) = ended {
             let age = Duration::from_nanos(now.since(born));
             let pool = &self.shared.config.name;

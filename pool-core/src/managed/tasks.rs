@@ -32,7 +32,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             id: start.id,
             attempt: start.attempt,
             deadline: begun.checked_add(within).unwrap_or(begun + crate::config::FAR),
-            activity: start.activity,
+            activity: Arc::default(),
         };
         let opened = {
             let mut shut = shared.shut.subscribe();
@@ -47,10 +47,14 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
         let name = &shared.config.name;
         let failure = match opened {
             Some(Ok(Ok(Ok((connection, limits))))) => {
-                let key = token.key;
+                let key = token.key();
                 let live = Box::new(Live { connection, token });
                 shared.tell(|m| m.connected(&Connected { pool: name, id: start.id, took }));
-                return shared.with(|state| state.connected(key, live, limits));
+                let activity = cx.activity.get().cloned();
+                return shared.with(|state| {
+                    state.watch(key, activity);
+                    state.connected(key, live, limits);
+                });
             }
             Some(Ok(Ok(Err((class, error))))) => (Some(class), error),
             Some(Ok(Err(_elapsed))) => {
@@ -82,7 +86,7 @@ fn fail<M: Manager>(
     };
     shared.tell(|m| m.connect_failed(&event));
     token.spent = true;
-    let key = token.key;
+    let key = token.key();
     shared.with(|state| state.connect_failed(key, class));
 }
 
@@ -171,7 +175,7 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
 }
 
 fn settle<M: Manager>(live: Box<Live<M>>, settled: Settled) {
-    let (shared, key) = (live.token.shared.clone(), live.token.key);
+    let (shared, key) = (live.token.shared.clone(), live.token.key());
     shared.with(|state| state.settle(key, live, settled));
 }
 

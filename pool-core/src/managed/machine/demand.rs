@@ -126,10 +126,9 @@ impl<P> State<P> {
             self.next_id += 1;
             self.phases[Phase::Connecting as usize] += 1;
             let slot = Slot::new(self.next_id, self.now, self.generation, self.epoch);
-            let activity = slot.activity.clone();
             let attempt = self.backoff.failures().saturating_add(1);
             let slot = self.slots.insert(slot);
-            self.out.errands().connect.push(Start { slot, id: self.next_id, attempt, activity });
+            self.out.errands().connect.push(Start { slot, id: self.next_id, attempt });
         }
     }
 

@@ -4,7 +4,6 @@ use std::task::Waker;
 
 use super::vocabulary::{Caller, SlotKey};
 use crate::Cause;
-use crate::manager::Activity;
 
 /// Filled by the state machine, emptied by `Shared::with`. The
 /// common case, one waker or nothing, costs no allocation.
@@ -41,7 +40,6 @@ pub(crate) struct Start {
     pub(crate) slot: SlotKey,
     pub(crate) id: u64,
     pub(crate) attempt: u32,
-    pub(crate) activity: Activity,
 }
 
 impl<P> Outbox<P> {

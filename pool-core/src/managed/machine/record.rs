@@ -1,7 +1,5 @@
 //! What the state machine knows of a slot and of the connection in it.
 
-use std::time::Duration;
-
 use super::tuning::{Tuning, nanos};
 use super::vocabulary::{Caller, Phase, Time};
 use crate::Limits;
@@ -25,8 +23,10 @@ pub(crate) struct Slot {
     pub(super) fresh: bool,
     /// How the present checkout was counted: as the first one?
     pub(super) miss: bool,
-    /// The same: after how long a wait, if there was one?
-    pub(super) waited: Option<u64>,
+    /// The same: after a wait?
+    pub(super) waited: bool,
+    /// And after how long a one?
+    pub(super) wait: u64,
     /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
@@ -44,8 +44,8 @@ pub(crate) struct Slot {
     pub(super) keepalive: u64,
     pub(super) reason: Option<CloseReason>,
     pub(crate) caller: Option<Caller>,
-    pub(crate) activity: Activity,
-    pub(crate) busy_before: Option<Duration>,
+    /// If its connection notes one.
+    pub(crate) activity: Option<Activity>,
 }
 
 impl Slot {
@@ -60,7 +60,8 @@ impl Slot {
             probe_epoch: epoch,
             fresh: true,
             miss: false,
-            waited: None,
+            waited: false,
+            wait: 0,
             cleaned: false,
             leak_reported: false,
             born: now,
@@ -72,8 +73,7 @@ impl Slot {
             keepalive: u64::MAX,
             reason: None,
             caller: None,
-            activity: Activity::default(),
-            busy_before: None,
+            activity: None,
         }
     }
 

@@ -12,8 +12,8 @@ use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
 use super::vocabulary::{Caller, Fast, Phase, Refusal, SlotKey, Taken, Time, Wait};
 use super::waiters::{Place, WaiterKey, Waiters};
-use crate::Histogram;
 use crate::snapshot::{CloseReason, Counts};
+use crate::{Activity, Histogram};
 
 #[derive(Debug)]
 pub(crate) struct State<P> {
@@ -322,8 +322,9 @@ impl<P> State<P> {
         self.enter(key, Phase::InUse);
         let slot = &mut self.slots[key];
         slot.caller = Some(caller);
-        slot.busy_before = slot.activity.total();
-        slot.activity.name(caller.operation);
+        if let Some(activity) = &slot.activity {
+            activity.begin(caller.operation);
+        }
         slot.leak_reported = false;
         self.wind(self.now.after(self.tuning.leak_after));
     }
@@ -375,6 +376,11 @@ impl<P> State<P> {
         &self.slots[key]
     }
 
+    /// A connection that was opened for this slot notes when it is busy.
+    pub(crate) fn watch(&mut self, key: SlotKey, activity: Option<Activity>) {
+        self.slots[key].activity = activity;
+    }
+
     pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().map(|(_, slot)| slot).filter(|slot| slot.phase == Phase::InUse)
     }
@@ -393,12 +399,13 @@ impl<P> State<P> {
     /// Counts a checkout; true if the connection had been used before.
     fn count_acquired(&mut self, key: SlotKey, waited: Option<u64>) -> bool {
         let slot = &mut self.slots[key];
-        (slot.miss, slot.waited) = (std::mem::take(&mut slot.fresh), waited);
+        slot.miss = std::mem::take(&mut slot.fresh);
+        (slot.waited, slot.wait) = (waited.is_some(), waited.unwrap_or(0));
         self.counts.acquired += 1;
-        self.counts.waited += u64::from(waited.is_some());
+        self.counts.waited += u64::from(slot.waited);
         self.counts.misses += u64::from(slot.miss);
         self.counts.hits += u64::from(!slot.miss);
-        self.times.wait.record_nanos(waited.unwrap_or(0));
+        self.times.wait.record_nanos(slot.wait);
         !slot.miss
     }
 
@@ -407,10 +414,10 @@ impl<P> State<P> {
         let slot = &mut self.slots[key];
         slot.fresh = slot.miss;
         self.counts.acquired -= 1;
-        self.counts.waited -= u64::from(slot.waited.is_some());
+        self.counts.waited -= u64::from(slot.waited);
         self.counts.misses -= u64::from(slot.miss);
         self.counts.hits -= u64::from(!slot.miss);
-        self.times.wait.forget_nanos(slot.waited.unwrap_or(0));
+        self.times.wait.forget_nanos(slot.wait);
         slot.miss
     }
 
