@@ -13,6 +13,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
 use super::guard::{ManagedGuard, judge_checkout};
@@ -194,7 +195,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let (shared, caller) = (self.shared, self.caller);
-        if self.ticket.is_some() || shared.has_queue() {
+        if shared.has_queue() {
             return self.join(now, cx, |_| ());
         }
         match shared.with_at(now, |state| state.acquire(caller)) {
@@ -246,7 +247,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         match joined {
             Err(fast) => self.accept_fast(fast, now, cx),
             Ok((key, look, home)) => {
-                let at_home = home.is_some() && home == here();
+                let at_home = is_here(home);
                 let this = self.as_mut().project();
                 (*this.key, *this.look, *this.at_home) = (Some(key), look, at_home);
                 None
@@ -268,7 +269,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             (taken, home) =
                 self.shared.with_at(now, |state| (state.take(key, &mut waker), state.home));
             super::slot::discard(waker);
-            *self.as_mut().project().at_home = home.is_some() && home == here();
+            *self.as_mut().project().at_home = is_here(home);
         }
         match taken {
             Taken::Nothing { bound: true, .. } => None,
@@ -382,7 +383,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             let Some(home) = shared.handle() else {
                 return Poll::Pending;
             };
-            let _inside = here().is_none().then(|| home.enter());
+            let _inside = Handle::try_current().is_err().then(|| home.enter());
             this.timer.set(Some(tokio::time::sleep_until(shared.instant(deadline))));
         }
         this.timer.as_pin_mut().expect("just set").poll(cx)
@@ -398,18 +399,16 @@ impl<M: Manager> AcquireFuture<'_, M> {
     }
 }
 
-/// The runtime that the caller runs on.
-fn here() -> Option<tokio::runtime::Id> {
-    tokio::runtime::Handle::try_current().ok().map(|handle| handle.id())
+/// Whether the caller runs on this runtime.
+fn is_here(home: Option<tokio::runtime::Id>) -> bool {
+    Handle::try_current().is_ok_and(|here| Some(here.id()) == home)
 }
 
 /// The task that polls; in a runtime's `block_on`, which is no task, the thread.
 fn whoever_polls() -> Who {
     match tokio::task::try_id() {
         Some(task) => Who::Task(task),
-        None if tokio::runtime::Handle::try_current().is_ok() => {
-            Who::Thread(std::thread::current().id())
-        }
+        None if Handle::try_current().is_ok() => Who::Thread(std::thread::current().id()),
         None => Who::Unknown,
     }
 }

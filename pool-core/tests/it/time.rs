@@ -282,3 +282,19 @@ fn r07_who_waits_on_another_runtime_has_a_clock_of_its_own() {
         });
     });
 }
+
+#[test]
+fn r07_who_moves_to_another_runtime_while_it_waits_gets_a_clock_there() {
+    live(|| {
+        let home = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let server = FakeServer::new();
+        let pool = builder(&server, 1).runtime(home.handle().clone()).build().unwrap();
+        let held = home.block_on(pool.acquire().into_future()).unwrap();
+        let mut waiting = Box::pin(pool.acquire().within(ms(20)).into_future());
+        assert!(home.block_on(poll_once(&mut waiting)).is_pending());
+        // Nobody drives its old home any more.
+        let error = tokio::runtime::Runtime::new().unwrap().block_on(waiting).unwrap_err();
+        assert_eq!(error.kind(), AcquireErrorKind::TimedOut);
+        drop(held);
+    });
+}
