@@ -52,8 +52,14 @@ impl<M: Manager> Blocking<'_, M> {
             shared.with(|state| state.stranded(None));
             return Err(shared.error(AcquireErrorKind::WouldBlockAsync, caller, 0));
         }
+        let mut future = pin!(future);
+        // Most often there is no need for a waker of its own, which has to be allocated.
+        let first = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        if let Poll::Ready(outcome) = first {
+            return outcome;
+        }
         let waker = Waker::from(StdArc::new(Unpark(thread)));
-        let (mut future, mut cx) = (pin!(future), Context::from_waker(&waker));
+        let mut cx = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
                 return outcome;

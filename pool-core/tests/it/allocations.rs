@@ -23,3 +23,11 @@ async fn an_uncontended_checkout_and_return_allocate_nothing() {
     assert_eq!(polls, 0);
     assert_eq!(audit(&pool).counts.acquired, 3002);
 }
+
+#[test]
+fn an_uncontended_blocking_checkout_allocates_nothing() {
+    let (_, pool) = pool_of(1);
+    drop(pool.blocking().acquire().unwrap());
+    let counted = allocation_counter::measure(|| drop(pool.blocking().acquire().unwrap()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}

@@ -39,12 +39,12 @@ impl<P> State<P> {
                 }
             }
         };
-        if let Some(reason) = self.unfit(key) {
+        if dirty.is_none() && !self.tuning.finish && !retire {
+            self.place(key, connection, false);
+        } else if let Some(reason) = self.unfit(key) {
             self.close(key, connection, reason);
         } else if retire {
             self.close(key, connection, CloseReason::Lifetime);
-        } else if dirty.is_none() && !self.tuning.finish {
-            self.place(key, connection, false);
         } else if self.bound {
             self.enter(key, Phase::Resetting);
             self.out.errands().reset.push((connection, dirty));
