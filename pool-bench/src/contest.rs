@@ -53,11 +53,17 @@ pub(crate) fn runtime() -> Rc<Runtime> {
 pub(crate) struct Contest {
     bench: &'static str,
     entries: Vec<(&'static str, String, Measure)>,
+    warm_up: bool,
 }
 
 impl Contest {
     pub(crate) fn new(bench: &'static str) -> Self {
-        Self { bench, entries: Vec::new() }
+        Self { bench, entries: Vec::new(), warm_up: true }
+    }
+
+    /// For what waits most of the time, or starts anew each time.
+    pub(crate) fn cold(bench: &'static str) -> Self {
+        Self { warm_up: false, ..Self::new(bench) }
     }
 
     /// Adds a pool in a case: what it does for the given time, and what came out.
@@ -70,11 +76,11 @@ impl Contest {
         self.entries.push((pool, case.into(), Box::new(measure)));
     }
 
-    /// Measures. The first round warms up and does not count.
+    /// Measures. Unless it is cold, a short round before the first warms up and does not count.
     pub(crate) fn run(mut self, options: &Options) -> Report {
         let mut report = Report::new(self.bench);
         self.entries.retain(|(_, case, _)| case.contains(&options.only));
-        for round in 0..=options.rounds {
+        for round in usize::from(!self.warm_up)..=options.rounds {
             eprintln!("{}: round {round} of {}", self.bench, options.rounds);
             for (pool, case, measure) in &mut self.entries {
                 let figures = measure(if round == 0 { options.time / 10 } else { options.time });

@@ -17,7 +17,7 @@ const WAITERS: usize = 100_000;
 const MANY: usize = 2_000;
 
 pub(crate) fn run(options: &Options) -> Report {
-    let mut contest = Contest::new("memory");
+    let mut contest = Contest::cold("memory");
     for pool in POOLS {
         for case in ["an idle connection", "who waits", "a pool"] {
             contest.enter(pool, case, move |_| told(pool, case));

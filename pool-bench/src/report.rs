@@ -83,6 +83,7 @@ impl Report {
             }
             let rows = self.of(case, metric);
             let ours = rows.iter().find(|row| row.pool == "ours").map(|row| row.median());
+            let ours = ours.filter(|ours| *ours > 0.0);
             for row in rows {
                 let [median, min, max] = [row.median(), row.min(), row.max()].map(short);
                 let ratio = ours.map(|ours| format!("{:.2}", row.median() / ours));

@@ -17,7 +17,7 @@ const CONNECT: Duration = Duration::from_millis(150);
 const QUERY: Duration = Duration::from_millis(2);
 
 pub(crate) fn run(options: &Options) -> Report {
-    let (mut contest, runtime) = (Contest::new("spike"), contest::runtime());
+    let (mut contest, runtime) = (Contest::cold("spike"), contest::runtime());
     for max in [20, 50] {
         let settings = Settings::of(max).min(READY);
         enter::<Ours>(&mut contest, &runtime, settings);

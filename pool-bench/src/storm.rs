@@ -20,7 +20,7 @@ const fn ms(millis: u64) -> Duration {
 }
 
 pub(crate) fn run(options: &Options) -> Report {
-    let (mut contest, runtime) = (Contest::new("storm"), contest::runtime());
+    let (mut contest, runtime) = (Contest::cold("storm"), contest::runtime());
     enter_all::<Ours>(&mut contest, &runtime);
     enter_all::<Bb8>(&mut contest, &runtime);
     enter_all::<Deadpool>(&mut contest, &runtime);
