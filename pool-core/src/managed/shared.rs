@@ -332,6 +332,35 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whose_time_was_up_before_it_joined_is_called_at_once() {
+        let pool = ManagedPool::builder(Nothing).max_size(1).build().unwrap();
+        let shared = &pool.shared;
+        let _held = pool.acquire().await.unwrap();
+        let early = shared.now();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        shared.with(|_| ());
+        // It read the clock when its deadline was still to come, and so waits to be called.
+        let wait = Wait { since: early, deadline: early.after(1), ticket: None };
+        let nobody = super::super::nobody(std::panic::Location::caller());
+        let called = std::sync::Arc::new(Called::default());
+        let mut waker = Some(called.clone().into());
+        shared.with_at(early, |state| state.enqueue(wait, nobody, &mut waker).unwrap());
+        for _ in 0..8 {
+            tokio::task::yield_now().await;
+        }
+        assert!(called.0.load(std::sync::atomic::Ordering::Relaxed));
+    }
+
+    #[derive(Default)]
+    struct Called(std::sync::atomic::AtomicBool);
+
+    impl std::task::Wake for Called {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_uncontended_checkout_and_return_enter_two_lock_sections() {
         let pool = ManagedPool::new(Nothing);
         drop(pool.acquire().await.unwrap());

@@ -155,10 +155,11 @@ impl<P> State<P> {
             return Err(refusal);
         }
         let ticket = wait.ticket.unwrap_or_else(|| self.ticket());
-        // Also who tries only once has its turn, though others read the clock a moment later.
+        let tries_once = wait.deadline <= wait.since;
+        // Everybody has a turn, though others may have read the clock a moment later.
         let wait = Wait { deadline: wait.deadline.max(self.now), ..wait };
         let key = self.waiters.push(ticket, wait, caller, waker.take());
-        if wait.deadline > self.now {
+        if !tries_once {
             self.wind(wait.deadline);
         }
         self.serve();
