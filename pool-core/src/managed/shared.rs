@@ -337,11 +337,11 @@ mod tests {
         let shared = &pool.shared;
         let _held = pool.acquire().await.unwrap();
         let early = shared.now();
-        tokio::time::advance(Duration::from_secs(1)).await;
-        shared.with(|_| ());
+        tokio::time::sleep(Duration::from_secs(1)).await; // all that is due is done
         // It read the clock when its deadline was still to come, and so waits to be called.
         let wait = Wait { since: early, deadline: early.after(1), ticket: None };
         let nobody = super::super::nobody(std::panic::Location::caller());
+        shared.with(|_| ());
         let called = std::sync::Arc::new(Called::default());
         let mut waker = Some(called.clone().into());
         shared.with_at(early, |state| state.enqueue(wait, nobody, &mut waker).unwrap());

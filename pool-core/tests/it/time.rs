@@ -298,3 +298,18 @@ fn r07_who_moves_to_another_runtime_while_it_waits_gets_a_clock_there() {
         drop(held);
     });
 }
+
+#[tokio::test(start_paused = true)]
+async fn r07_who_slept_through_its_turn_is_still_called_in_time() {
+    let (_, pool) = pool_of(1);
+    let held = pool.acquire().await.unwrap();
+    let begun = Instant::now();
+    let mut waiting = Box::pin(pool.acquire().within(secs(2)).into_future());
+    assert!(poll_once(&mut waiting).await.is_pending());
+    drop(held);
+    sleep(ms(500)).await;
+    let _taken_back = pool.acquire().await.unwrap();
+    assert!(poll_once(&mut waiting).await.is_pending());
+    assert_eq!(waiting.await.unwrap_err().kind(), AcquireErrorKind::TimedOut);
+    took(begun, secs(2));
+}

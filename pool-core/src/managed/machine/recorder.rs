@@ -11,9 +11,11 @@ use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{Caller, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
-use super::waiters::{Place, WaiterKey};
+use super::waiters::{Place, Waiter, WaiterKey};
 use crate::snapshot::CloseReason;
 use crate::{ErrorClass, Limits};
+
+const MILLISECOND: u64 = 1_000_000;
 
 /// One event into the state machine, with all that its outcome depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -252,6 +254,13 @@ impl<P> State<P> {
         let able = self.bound && !self.suspended && !self.closed;
         if able && self.waiters().queued() > 0 && self.idle.iter().any(usable) {
             return Err("a usable connection is idle while somebody waits".into());
+        }
+        // Who came a little later may have read the clock a little earlier.
+        let uncalled = |(_, waiter): (_, &Waiter<P>)| {
+            waiter.deadline > self.now && waiter.deadline.after(MILLISECOND) < self.alarm
+        };
+        if self.bound && !self.closed && self.waiters().in_line().any(uncalled) {
+            return Err("nobody will call one who waits when its time is up".into());
         }
         Ok(())
     }

@@ -171,7 +171,8 @@ impl<P> State<P> {
     pub(crate) fn take(&mut self, key: WaiterKey, waker: &mut Option<Waker>) -> Taken<P> {
         self.note(Event::Take(key));
         if matches!(self.waiters.place(key), Place::Dozing) {
-            self.waiters.rejoin(key);
+            let deadline = self.waiters.rejoin(key);
+            self.wind(deadline.max(self.now));
             if self.closed {
                 self.refuse(key, Refusal::Closed);
             }

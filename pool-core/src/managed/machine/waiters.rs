@@ -126,9 +126,6 @@ impl<P> Waiters<P> {
         waker: Option<Waker>,
     ) -> WaiterKey {
         let Wait { since, deadline, .. } = wait;
-        let allowed = deadline.since(since);
-        let others = if self.queued.len == 0 { u64::MAX } else { self.shortest_wait };
-        self.shortest_wait = others.min(allowed);
         let key = self.nodes.insert(Waiter {
             ticket,
             since,
@@ -192,11 +189,12 @@ impl<P> Waiters<P> {
         }
     }
 
-    /// A dozing waiter is polled again: it queues where it was.
-    pub(crate) fn rejoin(&mut self, key: WaiterKey) {
+    /// A dozing waiter is polled again: it queues where it was. Tells when its time is up.
+    pub(crate) fn rejoin(&mut self, key: WaiterKey) -> Time {
         debug_assert!(matches!(self.nodes[key].place, Place::Dozing));
         self.nodes[key].place = Place::Queued;
         self.link_by_ticket(key);
+        self.nodes[key].deadline
     }
 
     /// Ends a waiter. Whatever it was handed comes with it.
@@ -216,7 +214,9 @@ impl<P> Waiters<P> {
     }
 
     fn link_by_ticket(&mut self, key: WaiterKey) {
-        let ticket = self.nodes[key].ticket;
+        let Waiter { ticket, since, deadline, .. } = self.nodes[key];
+        let others = if self.queued.len == 0 { u64::MAX } else { self.shortest_wait };
+        self.shortest_wait = others.min(deadline.since(since));
         match self.queued.tail {
             Some(tail) if self.nodes[tail].ticket > ticket => {
                 // A returning elder: the few who are older still are at the very front.
