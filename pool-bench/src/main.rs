@@ -8,6 +8,7 @@ mod pools;
 mod report;
 mod server;
 mod spike;
+mod sqlite;
 mod storm;
 
 use std::process::ExitCode;
@@ -17,7 +18,7 @@ use contest::Options;
 use report::Report;
 
 const USAGE: &str = "\
-pool-bench checkout | contended | spike | storm | instructions
+pool-bench checkout | contended | spike | storm | sqlite | instructions
            [--json] [--plot FOLDER] [--rounds N] [--millis N] [--only PATTERN]
 pool-bench conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
 
@@ -32,10 +33,12 @@ fn main() -> ExitCode {
         ["case", pool, case] => pool_bench_suite::case(pool, case),
         ["conformance", options @ ..] => return pool_bench_suite::conformance(options),
         ["one", pool, times] => return checkout::one(pool, times),
+        ["sqlite-sqlx", args @ ..] => return sqlite::sqlx(args),
         ["checkout", options @ ..] => (checkout::run, options),
         ["contended", options @ ..] => (contended::run, options),
         ["spike", options @ ..] => (spike::run, options),
         ["storm", options @ ..] => (storm::run, options),
+        ["sqlite", options @ ..] => (sqlite::run, options),
         ["instructions", options @ ..] => (checkout::instructions, options),
         _ => return usage(),
     };
