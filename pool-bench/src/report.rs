@@ -105,7 +105,9 @@ impl Report {
             let ours = rows.iter().find(|row| row.pool.starts_with("ours")).map(|row| row.median());
             for row in rows {
                 let [median, min, max] = [row.median(), row.min(), row.max()].map(short);
-                let ratio = ours.map(|ours| format!("{:.2}", row.median() / ours));
+                let ratio = ours
+                    .filter(|ours| *ours != 0.0)
+                    .map(|ours| format!("{:.2}", row.median() / ours));
                 let (name, ratio) = (self.name(row.pool), ratio.unwrap_or_default());
                 println!("| {metric} | {name} | {median} | {min} | {max} | {unit} | {ratio} |");
             }

@@ -32,7 +32,7 @@ fn entries() -> Vec<Entry> {
     enter::<Over<Ours<true>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
     enter::<Over<Ours<false>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
     enter::<OursBatch>(&mut entries, &[INSERT]);
-    enter::<Over<Raw>>(&mut entries, &[ONE, TASKS, MIXED, INSERT, SCAN]);
+    enter::<Over<Raw>>(&mut entries, &[ONE, MIXED, INSERT, SCAN]);
     enter::<RawValues>(&mut entries, &[INSERT]);
     enter::<Over<Deadpool>>(&mut entries, &[ONE, TASKS, MIXED, INSERT, SCAN]);
     enter::<Over<R2d2<true, false>>>(&mut entries, &[ONE, TASKS, MIXED, INSERT, SCAN]);

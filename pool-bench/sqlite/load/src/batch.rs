@@ -33,6 +33,7 @@ pub(crate) fn insert<P: Pool>(time: Duration) -> Vec<Figure> {
 /// Reads everything, again and again.
 pub(crate) fn scan<P: Pool>(time: Duration) -> Vec<Figure> {
     let runtime = runtime();
+    let _inside = runtime.enter(); // deadpool-sqlite cannot be dropped elsewhere
     let stage = runtime.block_on(Stage::<P>::full());
     let sum: i64 = Film::all().iter().map(|film| film.year + film.title.len() as i64).sum();
     let mut pool = stage.pool.clone();

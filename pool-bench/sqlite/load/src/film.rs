@@ -33,6 +33,8 @@ pub mod sql {
     pub const FILL: &str = "INSERT INTO film
         WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000)
         SELECT i, 'Film number ' || i, 1900 + i % 120, 0 FROM n";
+    /// Else some pools would find the rows in the log, and others in the file.
+    pub const CHECKPOINT: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
     pub const SELECT: &str = "SELECT year FROM film WHERE id = ?1";
     pub const UPDATE: &str = "UPDATE film SET seen = seen + 1 WHERE id = ?1";
     pub const SCAN: &str = "SELECT id, title, year, seen FROM film";

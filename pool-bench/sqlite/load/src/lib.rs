@@ -51,7 +51,7 @@ pub trait Pool: Clone + Send + 'static {
 
     /// Opens all connections.
     fn open(path: &Path) -> impl Future<Output = Self> + Send;
-    /// Runs [`sql::SCHEMA`] or [`sql::FILL`].
+    /// Runs a statement that sets the stage.
     fn prepare(&mut self, statements: &'static str) -> impl Future<Output = ()> + Send;
     /// Runs [`sql::SELECT`].
     fn select(&mut self, id: i64) -> impl Future<Output = i64> + Send;
@@ -80,6 +80,7 @@ impl<P: Pool> Stage<P> {
     async fn full() -> Self {
         let mut stage = Self::empty().await;
         stage.pool.prepare(sql::FILL).await;
+        stage.pool.prepare(sql::CHECKPOINT).await;
         stage
     }
 }

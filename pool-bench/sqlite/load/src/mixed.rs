@@ -15,6 +15,7 @@ const EACH: usize = 8;
 /// How much both get done, and how long a write takes at the worst.
 pub(crate) fn mixed<P: Pool>(time: Duration) -> Vec<Figure> {
     let runtime = runtime();
+    let _inside = runtime.enter(); // deadpool-sqlite cannot be dropped elsewhere
     let stage = runtime.block_on(Stage::<P>::full());
     runtime.block_on(round(&stage.pool, time / 5));
     runtime.block_on(round(&stage.pool, time))

@@ -18,6 +18,7 @@ const BATCH: u32 = 50;
 /// How long one takes.
 pub(crate) fn one_task<P: Pool>(time: Duration) -> Vec<Figure> {
     let runtime = runtime();
+    let _inside = runtime.enter(); // deadpool-sqlite cannot be dropped elsewhere
     let stage = runtime.block_on(Stage::<P>::full());
     let mut pool = stage.pool.clone();
     let micros = runtime.spawn(async move {
@@ -41,6 +42,7 @@ async fn repeat<P: Pool>(pool: &mut P, time: Duration) -> f64 {
 /// How many there are, and how evenly they are spread.
 pub(crate) fn tasks<P: Pool>(time: Duration) -> Vec<Figure> {
     let runtime = runtime();
+    let _inside = runtime.enter(); // deadpool-sqlite cannot be dropped elsewhere
     let stage = runtime.block_on(Stage::<P>::full());
     runtime.block_on(round(&stage.pool, time / 5));
     runtime.block_on(round(&stage.pool, time))
