@@ -16,7 +16,7 @@ use sqlx::{QueryBuilder, Row, Sqlite};
 
 use crate::report::version;
 
-/// Rows of a statement. More of them were no faster.
+/// Rows of a statement.
 const ROWS_A_STATEMENT: usize = 500;
 
 pub(crate) fn sqlx(args: &[&str]) -> ExitCode {

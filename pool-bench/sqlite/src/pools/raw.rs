@@ -40,7 +40,7 @@ impl Driver for Raw {
 #[derive(Clone)]
 pub(crate) struct RawValues(Over<Raw>);
 
-/// Rows of a statement. More of them were no faster.
+/// Rows of a statement.
 const ROWS: usize = 500;
 
 impl Pool for RawValues {
