@@ -45,7 +45,14 @@ impl<const TEST: bool> Pool for Sqlx<TEST> {
             .max_connections(CONNECTIONS)
             .min_connections(CONNECTIONS)
             .test_before_acquire(TEST);
-        Self(pool.connect_with(options).await.expect("the file can be opened"))
+        let pool = pool.connect_with(options).await.expect("the file can be opened");
+        // Its minimum is opened in the background.
+        let mut held = Vec::new();
+        for _ in 0..CONNECTIONS {
+            held.push(pool.acquire().await.expect("the file can be opened"));
+        }
+        drop(held);
+        Self(pool)
     }
 
     async fn prepare(&mut self, statements: &'static str) {
