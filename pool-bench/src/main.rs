@@ -9,6 +9,7 @@ mod pools;
 mod report;
 mod server;
 mod spike;
+mod sqlite;
 mod storm;
 
 use std::process::ExitCode;
@@ -18,7 +19,7 @@ use contest::Options;
 use report::Report;
 
 const USAGE: &str = "\
-pool-bench checkout | contended | spike | storm | memory | instructions
+pool-bench checkout | contended | spike | storm | memory | sqlite | instructions
            [--json] [--plot FOLDER] [--rounds N] [--millis N] [--only PATTERN]
 pool-bench conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
 
@@ -34,11 +35,13 @@ fn main() -> ExitCode {
         ["conformance", options @ ..] => return pool_bench_suite::conformance(options),
         ["one", pool, times] => return checkout::one(pool, times),
         ["footprint", pool, case] => return memory::footprint(pool, case),
+        ["sqlite-sqlx", args @ ..] => return sqlite::sqlx(args),
         ["checkout", options @ ..] => (checkout::run, options),
         ["contended", options @ ..] => (contended::run, options),
         ["spike", options @ ..] => (spike::run, options),
         ["storm", options @ ..] => (storm::run, options),
         ["memory", options @ ..] => (memory::run, options),
+        ["sqlite", options @ ..] => (sqlite::run, options),
         ["instructions", options @ ..] => (checkout::instructions, options),
         _ => return usage(),
     };

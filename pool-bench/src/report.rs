@@ -36,11 +36,24 @@ impl Row {
 pub(crate) struct Report {
     pub(crate) bench: &'static str,
     pub(crate) rows: Vec<Row>,
+    /// Of pools that are not in the lockfile.
+    versions: Vec<(&'static str, &'static str)>,
 }
 
 impl Report {
     pub(crate) fn new(bench: &'static str) -> Self {
-        Self { bench, rows: Vec::new() }
+        Self { bench, rows: Vec::new(), versions: Vec::new() }
+    }
+
+    /// Says which versions were measured, where the lockfile does not.
+    pub(crate) fn with_versions(mut self, versions: Vec<(&'static str, &'static str)>) -> Self {
+        self.versions = versions;
+        self
+    }
+
+    fn version(&self, pool: &str) -> &'static str {
+        let known = self.versions.iter().find(|(other, _)| *other == pool);
+        known.map_or_else(|| version(pool), |(_, version)| version)
     }
 
     pub(crate) fn add(&mut self, pool: &'static str, case: &str, figure: &Figure) {
@@ -71,7 +84,14 @@ impl Report {
         self.rows.iter().filter(|row| row.case == case && row.metric == metric).collect()
     }
 
-    /// A table for each case.
+    fn name(&self, pool: &str) -> String {
+        match self.version(pool) {
+            "" => pool.to_owned(),
+            version => format!("{pool} ({version})"),
+        }
+    }
+
+    /// A table for each case. What others are compared with is ours, the first if there are several.
     pub(crate) fn table(&self) {
         let mut last = "";
         for (case, metric, unit) in self.groups() {
@@ -82,12 +102,13 @@ impl Report {
                 last = case;
             }
             let rows = self.of(case, metric);
-            let ours = rows.iter().find(|row| row.pool == "ours").map(|row| row.median());
-            let ours = ours.filter(|ours| *ours > 0.0);
+            let ours = rows.iter().find(|row| row.pool.starts_with("ours")).map(|row| row.median());
             for row in rows {
                 let [median, min, max] = [row.median(), row.min(), row.max()].map(short);
-                let ratio = ours.map(|ours| format!("{:.2}", row.median() / ours));
-                let (name, ratio) = (name(row.pool), ratio.unwrap_or_default());
+                let ratio = ours
+                    .filter(|ours| *ours != 0.0)
+                    .map(|ours| format!("{:.2}", row.median() / ours));
+                let (name, ratio) = (self.name(row.pool), ratio.unwrap_or_default());
                 println!("| {metric} | {name} | {median} | {min} | {max} | {unit} | {ratio} |");
             }
         }
@@ -98,7 +119,7 @@ impl Report {
         let rows: Vec<_> = (self.rows.iter())
             .map(|row| {
                 json!({
-                    "pool": row.pool, "version": version(row.pool), "case": row.case,
+                    "pool": row.pool, "version": self.version(row.pool), "case": row.case,
                     "metric": row.metric, "unit": row.unit,
                     "median": row.median(), "min": row.min(), "max": row.max(),
                 })
@@ -115,13 +136,6 @@ pub(crate) fn short(value: f64) -> String {
         size if size >= 10.0 => format!("{value:.1}"),
         size if size >= 1.0 => format!("{value:.2}"),
         _ => format!("{value:.3}"),
-    }
-}
-
-fn name(pool: &str) -> String {
-    match version(pool) {
-        "" => pool.to_owned(),
-        version => format!("{pool} ({version})"),
     }
 }
 
