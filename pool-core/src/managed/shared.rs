@@ -361,6 +361,26 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn who_finds_a_queue_joins_it_in_one_lock_section() {
+        let pool = ManagedPool::builder(Nothing).max_size(1).build().unwrap();
+        let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut ask = || {
+            let (before, mut future) = (SECTIONS.get(), Box::pin(pool.acquire().into_future()));
+            let guard = future.as_mut().poll(&mut cx);
+            (SECTIONS.get() - before, future, guard)
+        };
+        drop(pool.acquire().await.unwrap());
+        let (free, _first, held) = ask();
+        let (waits, second, _) = ask();
+        let (joins, third, _) = ask();
+        assert!(held.is_ready());
+        assert_eq!((free, waits, joins), (1, 2, 1));
+        drop((second, third, held));
+        let (free, ..) = ask();
+        assert_eq!(free, 1);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn an_uncontended_checkout_and_return_enter_two_lock_sections() {
         let pool = ManagedPool::new(Nothing);
         drop(pool.acquire().await.unwrap());
