@@ -146,16 +146,17 @@ impl SqliteConnection {
         if let Err(error) = self.come_home().await {
             return watch.done(Err(error));
         }
-        let begun = Instant::now();
-        let mut pause = FIRST_LOOK;
+        let (mut busy_since, mut pause) = (None, FIRST_LOOK);
         loop {
             let before = self.standing();
             let ran = self.in_place(Duration::ZERO, &mut run);
-            let unchanged = before == self.standing();
-            let may_wait = begun.elapsed() + pause <= self.shared.options.busy_timeout;
-            match ran {
-                Err(error) if error.is_busy() && unchanged && may_wait => {}
-                ran => return watch.done(ran),
+            let is_busy = ran.as_ref().is_err_and(SqliteError::is_busy);
+            if !is_busy || before != self.standing() {
+                return watch.done(ran);
+            }
+            let since: Instant = *busy_since.get_or_insert_with(Instant::now);
+            if since.elapsed() + pause > self.shared.options.busy_timeout {
+                return watch.done(ran);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);

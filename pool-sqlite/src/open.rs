@@ -104,8 +104,10 @@ impl Opened {
             };
             self.patience = set.ok().map(|()| patience);
         }
-        let patience = Patience { given_up: self.given_up.clone(), lasts: patience, since: None };
-        PATIENCE.set(Some(patience));
+        if !patience.is_zero() {
+            let given_up = self.given_up.clone();
+            PATIENCE.set(Some(Patience { given_up, lasts: patience, since: None }));
+        }
     }
 }
 

@@ -12,14 +12,15 @@ use crate::error::SqliteError;
 pub(crate) struct Watch {
     shared: Arc<Common>,
     operation: Option<&'static str>,
-    begun: Instant,
-    over: bool,
+    /// None if nobody looks.
+    begun: Option<Instant>,
 }
 
 impl Watch {
     /// A statement begins.
     pub(crate) fn begin(shared: Arc<Common>, operation: Option<&'static str>) -> Self {
-        let watch = Self { shared, operation, begun: Instant::now(), over: false };
+        let begun = (!shared.observers.is_empty()).then(Instant::now);
+        let watch = Self { shared, operation, begun };
         watch.shared.observers.started(&watch.statement());
         watch
     }
@@ -32,8 +33,8 @@ impl Watch {
     }
 
     fn tell(&mut self, error: Option<ErrorCode>) {
-        self.over = true;
-        let outcome = Outcome::new(self.begun.elapsed());
+        let Some(begun) = self.begun.take() else { return };
+        let outcome = Outcome::new(begun.elapsed());
         let outcome = match error {
             Some(code) => outcome.with_error(code),
             None => outcome,
@@ -52,8 +53,6 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if !self.over {
-            self.tell(Some(ErrorCode::new("cancelled")));
-        }
+        self.tell(Some(ErrorCode::new("cancelled")));
     }
 }
