@@ -275,3 +275,31 @@ async fn r15_in_the_drop_of_a_waker() {
     drop(pool.acquire().await.unwrap());
     audit(&pool);
 }
+
+/// What the panic said is what the caller reads, whether it was a literal or put together.
+#[tokio::test(start_paused = true)]
+async fn r15_what_a_connect_panicked_with_is_told() {
+    struct Loud;
+    impl pool_core::Manager for Loud {
+        type Connection = ();
+        type Error = std::io::Error;
+
+        async fn connect(&self, cx: &pool_core::ConnectContext) -> Result<(), Self::Error> {
+            match cx.id() {
+                1 => panic!("injected panic, as it is"),
+                2 => panic!("injected panic number {}", cx.id()),
+                _ => std::panic::panic_any(3),
+            }
+        }
+        async fn ping(&self, (): &mut ()) -> Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+    pool_testkit::hush_injected_panics();
+    let pool = pool_core::ManagedPool::new(Loud);
+    for text in ["injected panic, as it is", "injected panic number 2", "(no text)"] {
+        let error = pool.acquire().await.unwrap_err();
+        assert_eq!(error.kind(), AcquireErrorKind::Panicked);
+        assert!(error.to_string().contains(text), "{error}");
+    }
+}
