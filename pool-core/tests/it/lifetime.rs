@@ -367,3 +367,29 @@ async fn r10_the_servers_limit_is_approached_between_two_thirds_and_nine_tenths(
         }
     }
 }
+
+/// Notes when connections were pinged.
+#[derive(Default)]
+struct Pings(std::sync::Mutex<Vec<Instant>>);
+
+impl pool_core::Metrics for Pings {
+    fn validated(&self, _: &pool_core::Validated<'_>) {
+        self.0.lock().unwrap().push(Instant::now());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r09_keepalives_come_within_the_last_tenth_and_not_all_at_once() {
+    let (server, pings) = (FakeServer::new(), std::sync::Arc::new(Pings::default()));
+    let pool = builder(&server, 8).min_size(8).idle_timeout(None).max_lifetime(None);
+    let pool = pool.keepalive(secs(1000)).metrics(pings.clone()).build().unwrap();
+    let begun = Instant::now();
+    pool.ready().await.unwrap();
+    sleep(secs(1001)).await;
+    let pings: Vec<_> = pings.0.lock().unwrap().iter().map(|at| *at - begun).collect();
+    assert_eq!(pings.len(), 8);
+    for pair in pings.windows(2) {
+        assert!(pair[1] - pair[0] > secs(8), "{pings:?}");
+    }
+    assert!(pings[0] >= secs(900) && pings[7] <= secs(1001), "{pings:?}");
+}
