@@ -270,3 +270,23 @@ fn link_before<P>(nodes: &mut Slab<Waiter<P>>, list: &mut List, key: WaiterKey, 
     }
     list.len += 1;
 }
+
+#[cfg(all(test, not(pool_loom)))]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::managed::machine::vocabulary::Who;
+
+    #[test]
+    fn r02_whoever_returns_stands_where_the_ticket_says() {
+        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
+        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: None };
+        let mut waiters = Waiters::<()>::new();
+        for ticket in [5, 6, 9, 3, 1, 2, 4, 8, 7] {
+            waiters.push(ticket, wait, caller, None);
+        }
+        let line: Vec<_> = waiters.in_line().map(|(_, waiter)| waiter.ticket).collect();
+        assert_eq!(line, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+}
