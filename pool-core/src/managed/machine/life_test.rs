@@ -158,6 +158,8 @@ struct World {
 struct Held {
     token: Token,
     ticket: u64,
+    /// When it asked.
+    since: Time,
 }
 
 fn pick<T>(from: &mut Vec<T>, at: At) -> Option<T> {
@@ -170,7 +172,7 @@ impl World {
         match step {
             Step::Acquire { patience } => match state.acquire(caller) {
                 Fast::Got { connection: token, ticket, .. } => {
-                    self.held.push(Held { token, ticket });
+                    self.held.push(Held { token, ticket, since: state.now });
                 }
                 Fast::MustWait => {
                     let limited = !patience.is_multiple_of(5);
@@ -184,7 +186,7 @@ impl World {
             Step::Poll(at) => {
                 if let Some(key) = pick(&mut self.waiting, at) {
                     let taken = state.take(key, &mut None);
-                    self.taken(key, taken, true);
+                    self.taken(state.now, key, taken, true);
                 }
             }
             Step::Forget(at) => self.forgotten.extend(pick(&mut self.waiting, at)),
@@ -192,7 +194,7 @@ impl World {
                 let cancelled = matches!(step, Step::Cancel(_));
                 if let Some(key) = pick(&mut self.waiting, at) {
                     let taken = state.give_up(key, cancelled);
-                    self.taken(key, taken, false);
+                    self.taken(state.now, key, taken, false);
                 }
             }
             Step::Release(at, verdict) => {
@@ -201,11 +203,11 @@ impl World {
                 }
             }
             Step::Reject(at, fate) => {
-                if let Some(Held { token, ticket }) = pick(&mut self.held, at) {
+                if let Some(Held { token, ticket, since }) = pick(&mut self.held, at) {
                     state.release(token, token, Verdict::Rejected(fate));
                     if fate != Fate::Panicked {
                         let deadline = state.now.after(200 * MILLI);
-                        let wait = Wait { since: state.now, deadline, ticket: Some(ticket) };
+                        let wait = Wait { since, deadline, ticket: Some(ticket) };
                         self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
                     }
                 }
@@ -294,10 +296,11 @@ impl World {
         }
     }
 
-    fn taken(&mut self, key: WaiterKey, taken: Taken<Token>, stays: bool) {
+    fn taken(&mut self, now: Time, key: WaiterKey, taken: Taken<Token>, stays: bool) {
         match taken {
-            Taken::Got { connection: token, ticket, .. } => {
-                self.held.push(Held { token, ticket });
+            Taken::Got { connection: token, ticket, waited, .. } => {
+                let since = Time(now.0 - waited);
+                self.held.push(Held { token, ticket, since });
             }
             Taken::Nothing { .. } if stays => self.waiting.push(key),
             Taken::Nothing { .. } | Taken::Refused(_) => {}
