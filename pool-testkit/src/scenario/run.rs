@@ -213,12 +213,14 @@ impl<'a, H: Harness> Stage<'a, H> {
     /// What came of an acquire, and how long that took.
     async fn answer(&mut self, name: Name) -> Result<(Acquired<H>, Duration), String> {
         let asked = self.asking.remove(name).ok_or_else(|| asks_nothing(name))?;
-        match timeout(PATIENCE, asked).await {
+        // Longer than the acquire itself may take.
+        let patience = PATIENCE * 2;
+        match timeout(patience, asked).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(format!("{name}'s acquire panicked")),
             Err(_) => {
                 let now = self.pool.snapshot();
-                Err(format!("{name} still waits after {PATIENCE:?}: {}", gauges(&now)))
+                Err(format!("{name} still waits after {patience:?}: {}", gauges(&now)))
             }
         }
     }

@@ -12,7 +12,8 @@ const AT_ONCE: usize = 16;
 pub(super) enum But {
     /// The engine does not offer it: the reason, as the harness gives it.
     Cannot(&'static str, &'static [&'static str]),
-    /// The engine breaks the rule: how, and where that is known.
+    /// The engine breaks the rule: how, and where that is known. On a busy machine, where our
+    /// thread may stand still while it does, not in every run.
     Fails(&'static str, &'static [&'static str]),
     /// It may break the rule, as its threads happen to run: how.
     MayFail(&'static str, &'static [&'static str]),
@@ -89,8 +90,11 @@ pub(super) fn all_pass<H: Harness>(but: &[But]) {
         }
     }
     let mut wrong = Vec::new();
-    for (case, verdict) in run::<H>() {
+    for (case, mut verdict) in run::<H>() {
         let but = expected.remove(case);
+        if let (Verdict::Pass, Some(But::Fails(..))) = (&verdict, but) {
+            verdict = once_more::<H>(case);
+        }
         let as_listed = match (&verdict, but) {
             (Verdict::Pass, None | Some(But::MayFail(..))) => true,
             (Verdict::Fail(_), Some(But::Fails(..) | But::MayFail(..))) => true,
@@ -104,6 +108,13 @@ pub(super) fn all_pass<H: Harness>(but: &[But]) {
     }
     wrong.extend(expected.keys().map(|case| format!("{case}: there is no such case")));
     assert!(wrong.is_empty(), "not as the table has it:\n{}", wrong.join("\n"));
+}
+
+/// Runs one case until it shows the fault that it is listed with, ten times at most.
+fn once_more<H: Harness>(name: &str) -> Verdict {
+    let again = || suite::<H>().into_iter().find(|case| case.name() == name).map(|case| case.run());
+    let mut verdicts = std::iter::repeat_with(again).take(10).flatten();
+    verdicts.find(|verdict| !matches!(verdict, Verdict::Pass)).unwrap_or(Verdict::Pass)
 }
 
 impl But {

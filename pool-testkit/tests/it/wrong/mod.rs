@@ -87,7 +87,9 @@ fn failed<const N: usize>() -> BTreeSet<&'static str> {
             }
             let case = suite::<Broken<N>>().swap_remove(at);
             let name = case.name();
-            if let Verdict::Fail(why) = case.run_within(Duration::from_secs(10)) {
+            let hangs = Broken::<N>::WRONG.expected().contains(name);
+            let verdict = if hangs { case.run_within(Duration::from_secs(10)) } else { case.run() };
+            if let Verdict::Fail(why) = verdict {
                 println!("  {name}: {}", why.lines().next().unwrap_or_default());
                 failed.push(name);
             }
@@ -102,8 +104,7 @@ fn failed<const N: usize>() -> BTreeSet<&'static str> {
 fn kills<const N: usize>() {
     let wrong = &TABLE[N];
     let failed = failed::<N>();
-    let expected: BTreeSet<_> =
-        wrong.kills.iter().copied().chain(wrong.also.iter().map(|(case, _)| *case)).collect();
+    let expected = wrong.expected();
     let survived: Vec<_> = expected.difference(&failed).collect();
     let unrelated: Vec<_> = failed.difference(&expected).collect();
     assert!(

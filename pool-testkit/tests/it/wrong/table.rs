@@ -1,5 +1,6 @@
 //! What is wrong with whom, and which cases have to notice.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pool_core::{PoolConfig, Reuse, Validation};
@@ -16,6 +17,13 @@ pub(crate) struct Wrong {
     pub(crate) kills: &'static [&'static str],
     /// Cases on other things that cannot but fail too, and why.
     pub(crate) also: &'static [(&'static str, &'static str)],
+}
+
+impl Wrong {
+    /// All cases that it has to fail.
+    pub(crate) fn expected(&self) -> BTreeSet<&'static str> {
+        self.kills.iter().copied().chain(self.also.iter().map(|(case, _)| *case)).collect()
+    }
 }
 
 const US: Duration = Duration::from_micros(1);
