@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
+use tokio::sync::Barrier;
 use tokio::task::yield_now;
 
 use crate::contest::{self, Contest, Figure, Options, figure};
@@ -125,13 +126,16 @@ async fn full<P: Pool>() -> P {
     pool
 }
 
-/// How often each task had a connection, with no clock in the loop.
+/// How often each task had a connection, with no clock in the loop. They begin together: whoever
+/// was spawned first would else be ahead.
 async fn counted<P: Pool>(pool: &P, load: Load, time: Duration) -> Vec<Figure> {
     let over = Arc::new(AtomicBool::new(false));
+    let start = Arc::new(Barrier::new(load.tasks + 1));
     let tasks: Vec<_> = (0..load.tasks)
         .map(|_| {
-            let (pool, over) = (pool.clone(), over.clone());
+            let (pool, over, start) = (pool.clone(), over.clone(), start.clone());
             tokio::spawn(async move {
+                start.wait().await;
                 let mut done = 0_u32;
                 while !over.load(Ordering::Relaxed) {
                     let guard = pool.get().await.expect("in time");
@@ -144,6 +148,7 @@ async fn counted<P: Pool>(pool: &P, load: Load, time: Duration) -> Vec<Figure> {
             })
         })
         .collect();
+    start.wait().await;
     let begun = Instant::now();
     tokio::time::sleep(time).await;
     over.store(true, Ordering::Relaxed);
