@@ -265,3 +265,131 @@ impl<P> State<P> {
         Ok(())
     }
 }
+
+#[cfg(all(test, not(pool_loom)))]
+mod tests {
+    use super::*;
+    use crate::PoolConfig;
+
+    type Change = fn(&mut State<()>);
+
+    fn tuning() -> Tuning {
+        Tuning::new(&PoolConfig::new().max_size(2), false, false)
+    }
+
+    /// A pool with one idle connection.
+    fn one_idle() -> State<()> {
+        let mut state = State::new(tuning(), 1, Recorder::new(100));
+        state.bind();
+        wait(&mut state, Time::NEVER);
+        state.connected(0, (), Limits::none());
+        let (key, _) = state.waiters.handed().next().unwrap();
+        let _ = state.give_up(key, true);
+        state.tick();
+        state.out = Outbox::default();
+        state.check().unwrap();
+        assert_eq!(state.idle.len(), 1);
+        state
+    }
+
+    fn nobody() -> Caller {
+        Caller { site: Location::caller(), operation: None, who: Who::Unknown }
+    }
+
+    fn wait(state: &mut State<()>, deadline: Time) {
+        let wait = Wait { since: state.now, deadline, ticket: None };
+        state.enqueue(wait, nobody(), &mut None).unwrap();
+    }
+
+    /// Puts somebody into the queue behind the back of the state machine.
+    fn smuggle(state: &mut State<()>, deadline: Time) {
+        let wait = Wait { since: state.now, deadline, ticket: None };
+        state.waiters.push(9, wait, nobody(), None);
+    }
+
+    #[test]
+    fn the_ring_keeps_the_last_in_their_order() {
+        for (capacity, kept) in [(0, 7..7), (1, 6..7), (3, 4..7), (7, 0..7), (8, 0..7)] {
+            let mut recorder = Recorder::new(capacity);
+            (0..7).for_each(|at| recorder.note(Time(at), Event::Tick));
+            let times: Vec<_> = recorder.events().into_iter().map(|(at, _)| at.0).collect();
+            assert_eq!(times, kept.clone().collect::<Vec<_>>(), "{capacity}");
+            assert_eq!(recorder.overwritten, kept.start);
+            assert_eq!(recorder.ring.len(), times.len());
+        }
+    }
+
+    #[test]
+    fn a_recording_tells_what_it_holds() {
+        let state = one_idle();
+        let recording = Recording::take(&state, tuning(), 1);
+        assert!(!recording.is_empty());
+        let text = recording.to_string();
+        assert!(text.lines().next().unwrap().ends_with("0 Bind"), "{text}");
+        let debug = format!("{recording:?}");
+        assert!(debug.starts_with("Recording { events: 5, overwritten: 0"), "{debug}");
+    }
+
+    #[test]
+    fn a_replay_that_ends_elsewhere_is_told() {
+        let mut recording = Recording::take(&one_idle(), tuning(), 1);
+        recording.replay().unwrap();
+        recording.events.push((Time(0), Event::GivenUpEarly));
+        let why = recording.replay().unwrap_err();
+        assert!(why.contains("cancelled: 2") && why.contains("but recorded was"), "{why}");
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let wrong: [(Change, &str); 6] = [
+            (|state| state.phases[0] += 1, "counted ["),
+            (|state| state.idle.clear(), "0 idle, counted"),
+            (|state| state.tuning.sizes.max_size = 0, "above max_size 0"),
+            (|state| state.counts.created += 1, "1 open, but "),
+            (|state| smuggle(state, Time::NEVER), "a usable connection is idle"),
+            (
+                |state| {
+                    state.suspended = true;
+                    state.alarm = Time::NEVER;
+                    smuggle(state, Time(1));
+                },
+                "nobody will call",
+            ),
+        ];
+        for (change, said) in wrong {
+            let mut state = one_idle();
+            change(&mut state);
+            let why = state.check().unwrap_err();
+            assert!(why.contains(said), "{why}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_wrong_is_not_found() {
+        let right: [(&str, Time, Change); 8] = [
+            ("suspended", Time::NEVER, |state| state.suspended = true),
+            ("closed", Time::NEVER, |state| state.closed = true),
+            ("without a runtime", Time::NEVER, |state| state.bound = false),
+            ("no longer to be used", Time::NEVER, |state| state.slots[0].expire_at = Time(0)),
+            ("to be proven first", Time::NEVER, |state| state.epoch += 1),
+            ("called in time", Time(1), |state| {
+                state.suspended = true;
+                state.alarm = Time(1 + MILLISECOND);
+            }),
+            ("not called, since closed", Time(1), |state| {
+                state.closed = true;
+                state.alarm = Time::NEVER;
+            }),
+            ("not called, since without a runtime", Time(1), |state| {
+                state.bound = false;
+                state.alarm = Time::NEVER;
+            }),
+        ];
+        for (why, deadline, change) in right {
+            let mut state = one_idle();
+            change(&mut state);
+            smuggle(&mut state, deadline);
+            assert_eq!(state.check(), Ok(()), "{why}");
+        }
+    }
+}
