@@ -125,6 +125,25 @@ async fn r02_one_that_forgets_again_and_again_does_not_cover_another_that_forget
 }
 
 #[tokio::test(start_paused = true)]
+async fn r02_who_is_slow_to_take_one_has_twice_as_long_the_next_time() {
+    let (_, pool) = pool_of(1);
+    let mut guard = pool.acquire().await.unwrap();
+    let mut slow = Box::pin(pool.acquire().within(None).into_future());
+    for grace in [200, 400, 800] {
+        assert!(poll_once(&mut slow).await.is_pending());
+        settle().await;
+        drop(guard);
+        sleep(ms(grace - 1)).await;
+        assert_eq!(pool.snapshot().in_use, 1);
+        sleep(ms(2)).await;
+        assert_eq!(pool.snapshot().in_use, 0, "after {grace} ms");
+        guard = pool.acquire().await.unwrap();
+    }
+    drop((slow, guard));
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r02_a_forgotten_future_learns_at_its_next_poll_that_the_pool_was_closed() {
     let (_, pool) = pool_of(1);
     let guard = pool.acquire().await.unwrap();

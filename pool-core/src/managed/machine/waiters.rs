@@ -289,4 +289,19 @@ mod tests {
         let line: Vec<_> = waiters.in_line().map(|(_, waiter)| waiter.ticket).collect();
         assert_eq!(line, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
     }
+
+    #[test]
+    fn the_memory_of_a_burst_is_given_back() {
+        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
+        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: None };
+        for (burst, kept) in [(4, 4), (1024, 1024), (1025, 0), (3000, 0)] {
+            let mut waiters = Waiters::<()>::new();
+            let keys: Vec<_> =
+                (0..burst).map(|ticket| waiters.push(ticket, wait, caller, None)).collect();
+            for key in keys {
+                waiters.remove(key);
+            }
+            assert_eq!(waiters.nodes.capacity(), kept, "after {burst}");
+        }
+    }
 }
