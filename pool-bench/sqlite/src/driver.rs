@@ -26,11 +26,16 @@ pub(crate) trait Driver: Clone + Send + 'static {
     {
         self.read(job)
     }
+
+    /// Inserts all, or nothing: as rusqlite's documentation does it, if there is no better way.
+    fn insert(&mut self, films: Arc<Vec<Film>>) -> impl Future<Output = Result<(), Busy>> + Send {
+        self.write(move |connection| insert(connection, &films))
+    }
 }
 
 /// Such a pool with the statements.
 #[derive(Clone)]
-pub(crate) struct Over<D>(pub(crate) D);
+pub(crate) struct Over<D>(D);
 
 impl<D: Driver> Pool for Over<D> {
     const NAME: &'static str = D::NAME;
@@ -58,8 +63,7 @@ impl<D: Driver> Pool for Over<D> {
     }
 
     async fn insert(&mut self, films: Arc<Vec<Film>>) {
-        let done = self.0.write(move |connection| insert(connection, &films));
-        done.await.expect("nobody else is there");
+        self.0.insert(films).await.expect("nobody else is there");
     }
 
     async fn scan(&mut self) -> i64 {
@@ -71,8 +75,7 @@ fn all_of(statements: &'static str) -> impl Fn(&mut Connection) -> Result<()> + 
     move |connection| connection.execute_batch(statements)
 }
 
-/// As rusqlite's documentation inserts many rows.
-fn insert(connection: &mut Connection, films: &[Film]) -> Result<()> {
+pub(crate) fn insert(connection: &mut Connection, films: &[Film]) -> Result<()> {
     let transaction = connection.transaction()?;
     let mut statement =
         transaction.prepare("INSERT INTO film (id, title, year, seen) VALUES (?1, ?2, ?3, ?4)")?;

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use pool_bench_sqlite_load::{Entry, INSERT, MIXED, ONE, SCAN, TASKS, enter, serve, version_in};
 
 use driver::Over;
-use pools::{Deadpool, Ours, OursBatch, R2d2, Raw, RawValues, TokioRusqlite};
+use pools::{BATCH, CALL, Deadpool, INLINE, Ours, R2d2, Raw, TokioRusqlite};
 
 const LOCK: &str = include_str!("../Cargo.lock");
 
@@ -29,11 +29,11 @@ fn version(pool: &str) -> &'static str {
 
 fn entries() -> Vec<Entry> {
     let mut entries = Vec::new();
-    enter::<Over<Ours<true>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
-    enter::<Over<Ours<false>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
-    enter::<OursBatch>(&mut entries, &[INSERT]);
-    enter::<Over<Raw>>(&mut entries, &[ONE, MIXED, INSERT, SCAN]);
-    enter::<RawValues>(&mut entries, &[INSERT]);
+    enter::<Over<Ours<INLINE>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
+    enter::<Over<Ours<CALL>>>(&mut entries, &[ONE, TASKS, MIXED, SCAN]);
+    enter::<Over<Ours<BATCH>>>(&mut entries, &[INSERT]);
+    enter::<Over<Raw<false>>>(&mut entries, &[ONE, MIXED, INSERT, SCAN]);
+    enter::<Over<Raw<true>>>(&mut entries, &[INSERT]);
     enter::<Over<Deadpool>>(&mut entries, &[ONE, TASKS, MIXED, INSERT, SCAN]);
     enter::<Over<R2d2<true, false>>>(&mut entries, &[ONE, TASKS, MIXED, INSERT, SCAN]);
     enter::<Over<R2d2<false, false>>>(&mut entries, &[ONE, TASKS, MIXED]);

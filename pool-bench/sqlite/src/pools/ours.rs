@@ -3,19 +3,29 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use pool_bench_sqlite_load::{BUSY_TIMEOUT, Busy, CACHE_KIB, CONNECTIONS, Film, Pool};
+use pool_bench_sqlite_load::{BUSY_TIMEOUT, Busy, CACHE_KIB, CONNECTIONS, Film};
 use pool_sqlite::pool_sql::{Batch, Insert, Value};
 use pool_sqlite::{SqliteError, SqlitePool};
 use rusqlite::{Connection, Result};
 
-use crate::driver::{Driver, Over};
+use crate::driver::Driver;
 
-/// Runs closures in place or on the connection's thread.
+/// Runs closures on the connection's thread.
+pub(crate) const CALL: u8 = 0;
+/// Runs closures in place.
+pub(crate) const INLINE: u8 = 1;
+/// Inserts by its trait for batches.
+pub(crate) const BATCH: u8 = 2;
+
 #[derive(Clone)]
-pub(crate) struct Ours<const INLINE: bool>(SqlitePool);
+pub(crate) struct Ours<const HOW: u8>(SqlitePool);
 
-impl<const INLINE: bool> Driver for Ours<INLINE> {
-    const NAME: &'static str = if INLINE { "ours inline" } else { "ours call" };
+impl<const HOW: u8> Driver for Ours<HOW> {
+    const NAME: &'static str = match HOW {
+        INLINE => "ours inline",
+        CALL => "ours call",
+        _ => "ours",
+    };
 
     async fn open(path: &Path) -> Self {
         let builder = SqlitePool::builder(path)
@@ -37,7 +47,7 @@ impl<const INLINE: bool> Driver for Ours<INLINE> {
         J: Fn(&mut Connection) -> Result<T> + Send + 'static,
     {
         let mut reader = self.0.read().await.expect("there is one");
-        or_busy(if INLINE { reader.inline(job).await } else { reader.call(job).await })
+        or_busy(if HOW == INLINE { reader.inline(job).await } else { reader.call(job).await })
     }
 
     async fn write<T, J>(&mut self, job: J) -> Result<T, Busy>
@@ -46,45 +56,21 @@ impl<const INLINE: bool> Driver for Ours<INLINE> {
         J: Fn(&mut Connection) -> Result<T> + Send + 'static,
     {
         let mut writer = self.0.write().await.expect("there is one");
-        or_busy(if INLINE { writer.inline(job).await } else { writer.call(job).await })
+        or_busy(if HOW == INLINE { writer.inline(job).await } else { writer.call(job).await })
     }
-}
 
-fn or_busy<T>(ran: Result<T, SqliteError>) -> Result<T, Busy> {
-    ran.map_err(|error| if error.is_busy() { Busy } else { panic!("{error}") })
-}
-
-/// Inserts by its trait for batches.
-#[derive(Clone)]
-pub(crate) struct OursBatch(Over<Ours<false>>);
-
-impl Pool for OursBatch {
-    const NAME: &'static str = "ours";
-
-    async fn open(path: &Path) -> Self {
-        Self(Over::open(path).await)
-    }
-    async fn prepare(&mut self, statements: &'static str) {
-        self.0.prepare(statements).await;
-    }
-    async fn select(&mut self, id: i64) -> i64 {
-        self.0.select(id).await
-    }
-    async fn update(&mut self, id: i64) -> Result<(), Busy> {
-        self.0.update(id).await
-    }
-    async fn insert(&mut self, films: Arc<Vec<Film>>) {
+    async fn insert(&mut self, films: Arc<Vec<Film>>) -> Result<(), Busy> {
         let plan =
             Insert::into("film").and_then(|into| into.columns(["id", "title", "year", "seen"]));
         let plan = plan.expect("these are names");
         let rows = films.iter().map(|Film { id, title, year, seen }| {
             [Value::from(*id), Value::from(title), Value::from(*year), Value::from(*seen)]
         });
-        let Over(Ours(pool)) = &self.0;
-        let mut writer = pool.write().await.expect("there is one");
-        writer.insert_many(&plan, rows, |_| ()).await.expect("nobody else is there");
+        let mut writer = self.0.write().await.expect("there is one");
+        or_busy(writer.insert_many(&plan, rows, |_| ()).await.map(drop))
     }
-    async fn scan(&mut self) -> i64 {
-        self.0.scan().await
-    }
+}
+
+fn or_busy<T>(ran: Result<T, SqliteError>) -> Result<T, Busy> {
+    ran.map_err(|error| if error.is_busy() { Busy } else { panic!("{error}") })
 }
