@@ -1,7 +1,7 @@
 //! [`Acquire`] and [`AcquireFuture`]: asking for a connection and waiting for it.
 //!
 //! The future first tries the fast path (one lock section, nothing cloned, no timer), else it joins
-//! the queue. From then on it only looks into its own node; connects, pings and resets are done by
+//! the queue. From then on it only looks into its own hands; connects, pings and resets are done by
 //! tasks that it does not own. So it may be dropped at any moment: what it was handed goes to the
 //! next in line.
 
@@ -20,7 +20,7 @@ use super::guard::{ManagedGuard, judge_checkout};
 use super::machine::state::State;
 use super::machine::tuning::nanos;
 use super::machine::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
-use super::machine::waiters::WaiterKey;
+use super::machine::waiters::Waiter;
 use super::shared::Shared;
 use super::slot::Live;
 use crate::metrics::Acquired;
@@ -68,7 +68,7 @@ impl<'a, M: Manager> Acquire<'a, M> {
             begun: None,
             binds: 0,
             ticket: None,
-            key: None,
+            waiter: None,
             look: false,
             at_home: false,
             done: false,
@@ -106,8 +106,9 @@ pin_project! {
         binds: u8,
         // The place in the queue that an unfit connection must not cost.
         ticket: Option<u64>,
-        key: Option<WaiterKey>,
-        // The node is worth a look at once: there is something in it, or a runtime is needed.
+        // In the queue, or served: shared with the pool.
+        waiter: Option<Arc<Waiter<Box<Live<M>>>>>,
+        // It is worth a look at once: there is something in its hands, or a runtime is needed.
         look: bool,
         // The pool's maintenance runs on the same runtime, and wakes it when its time is up.
         at_home: bool,
@@ -119,8 +120,8 @@ pin_project! {
     impl<M: Manager> PinnedDrop for AcquireFuture<'_, M> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(key) = this.key.take() {
-                drop(this.shared.with(|state| state.give_up(key, true)));
+            if let Some(waiter) = this.waiter.take() {
+                drop(this.shared.with(|state| state.give_up(&waiter, true)));
             } else if this.begun.is_some() && !*this.done {
                 this.shared.with(|state| state.given_up_early());
             }
@@ -138,17 +139,13 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
     type Output = Result<ManagedGuard<M>, AcquireError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let now = self.shared.now();
-        if self.begun.is_none() {
-            let this = self.as_mut().project();
-            this.caller.who = this.who.unwrap_or_else(whoever_polls);
-            let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
-            *this.begun = Some(Begun { at: now, deadline });
-            this.shared.look_at_the_wall_clock(now);
+        let first = self.begun.is_none();
+        if first {
+            self.as_mut().begin();
         }
         // An always-ready loop of acquires must not starve the tasks beside it.
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let polled = self.as_mut().poll_acquire(now, cx);
+        let polled = self.as_mut().poll_acquire(first, cx);
         if polled.is_ready() {
             *self.project().done = true;
             coop.made_progress();
@@ -158,21 +155,35 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
 }
 
 impl<M: Manager> AcquireFuture<'_, M> {
+    fn begin(self: Pin<&mut Self>) {
+        let this = self.project();
+        let now = this.shared.now();
+        this.caller.who = this.who.unwrap_or_else(whoever_polls);
+        let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
+        *this.begun = Some(Begun { at: now, deadline });
+        this.shared.look_at_the_wall_clock(now);
+    }
+
     fn poll_acquire(
         mut self: Pin<&mut Self>,
-        mut now: Time,
+        first: bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ManagedGuard<M>, AcquireError>> {
-        let deadline = self.begun.expect("set at the first poll").deadline;
+        // Who was served needs neither the clock nor the pool's lock.
+        if let Some(outcome) = self.as_mut().take(cx) {
+            return Poll::Ready(outcome);
+        }
+        let Begun { at, deadline } = self.begun.expect("set at the first poll");
+        let mut now = if first { at } else { self.shared.now() };
         loop {
-            let outcome = match self.key {
+            let outcome = match self.waiter {
                 Some(_) => self.as_mut().look(now, cx),
                 None => self.as_mut().ask(now, cx),
             };
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
             }
-            if self.key.is_none() || std::mem::take(self.as_mut().project().look) {
+            if self.waiter.is_none() || std::mem::take(self.as_mut().project().look) {
                 continue; // bound to a runtime, or served at once
             }
             if now >= deadline {
@@ -200,22 +211,19 @@ impl<M: Manager> AcquireFuture<'_, M> {
         }
         match shared.with_at(now, |state| state.acquire(caller)) {
             Fast::MustWait => self.join(now, cx, |_| ()),
-            fast => self.accept_fast(fast, now, cx),
+            fast => self.accept_fast(fast, cx),
         }
     }
 
     fn accept_fast(
         self: Pin<&mut Self>,
         fast: Fast<Box<Live<M>>>,
-        now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match fast {
-            Fast::Got { connection, ticket, hit } => {
-                self.admit(connection, ticket, hit, None, now, cx)
-            }
-            Fast::Refused(why) => Some(Err(self.refused(why, false, now))),
-            Fast::Unbound => self.bind(now),
+            Fast::Got { connection, ticket, hit } => self.admit(connection, ticket, hit, None, cx),
+            Fast::Refused(why) => Some(Err(self.refused(why, false))),
+            Fast::Unbound => self.bind(),
             Fast::MustWait => None,
         }
     }
@@ -239,47 +247,56 @@ impl<M: Manager> AcquireFuture<'_, M> {
                     fast => return Err(fast),
                 }
             }
-            let key = state.enqueue(wait, caller, &mut waker).map_err(Fast::Refused)?;
+            let waiter = state.enqueue(wait, caller, &mut waker).map_err(Fast::Refused)?;
             // A runtime lost between the fast path and here has woken only those who waited then.
-            Ok((key, state.has_outcome(key) || !state.bound, state.home))
+            let look = !state.waiters().has(waiter.ticket) || !state.bound;
+            Ok((waiter, look, state.home))
         });
         super::slot::discard(waker);
         match joined {
-            Err(fast) => self.accept_fast(fast, now, cx),
-            Ok((key, look, home)) => {
+            Err(fast) => self.accept_fast(fast, cx),
+            Ok((waiter, look, home)) => {
                 let at_home = is_here(home);
                 let this = self.as_mut().project();
-                (*this.key, *this.look, *this.at_home) = (Some(key), look, at_home);
+                (*this.waiter, *this.look, *this.at_home) = (Some(waiter), look, at_home);
                 None
             }
         }
     }
 
-    /// Looks into the waiter's node. `None`: nothing there yet.
+    /// Takes the outcome, if it waits and there is one. `None` too where that was unfit.
+    fn take(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        let taken = self.waiter.as_ref()?.take()?;
+        *self.as_mut().project().waiter = None;
+        self.accept(taken, cx)
+    }
+
+    /// Looks, with the pool, for an outcome that came since, or sees to it that it is woken.
+    /// `None`: nothing there yet.
     fn look(
         mut self: Pin<&mut Self>,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let key = self.key.expect("looked for only while in the queue");
-        let mut taken = self.shared.with_at(now, |state| state.take(key, &mut None));
-        if matches!(taken, Taken::Nothing { bound: true, .. }) {
-            let (mut waker, home);
-            waker = Some(cx.waker().clone());
-            (taken, home) =
-                self.shared.with_at(now, |state| (state.take(key, &mut waker), state.home));
-            super::slot::discard(waker);
-            *self.as_mut().project().at_home = is_here(home);
-        }
+        let this = self.as_mut().project();
+        let waiter = this.waiter.as_ref().expect("looked for only while it waits");
+        let mut waker = Some(cx.waker().clone());
+        let look = |state: &mut State<_>| (state.look(waiter, &mut waker), state.home);
+        let (taken, home) = this.shared.with_at(now, look);
+        super::slot::discard(waker);
+        *this.at_home = is_here(home);
         match taken {
             Taken::Nothing { bound: true, .. } => None,
             Taken::Nothing { bound: false, .. } => {
                 *self.as_mut().project().look = true;
-                self.bind(now)
+                self.bind()
             }
             taken => {
-                *self.as_mut().project().key = None;
-                self.accept(taken, now, cx)
+                *self.as_mut().project().waiter = None;
+                self.accept(taken, cx)
             }
         }
     }
@@ -289,25 +306,24 @@ impl<M: Manager> AcquireFuture<'_, M> {
         now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let key = self.as_mut().project().key.take().expect("times out only in the queue");
-        let taken = self.shared.with_at(now, |state| state.give_up(key, false));
-        self.accept(taken, now, cx)
+        let waiter = self.as_mut().project().waiter.take().expect("times out only as it waits");
+        let taken = self.shared.with_at(now, |state| state.give_up(&waiter, false));
+        self.accept(taken, cx)
     }
 
-    /// Makes of what came out of the queue what the caller gets; the key is spent.
+    /// Makes of what came out of the queue what the caller gets; it does not wait any more.
     fn accept(
         self: Pin<&mut Self>,
         taken: Taken<Box<Live<M>>>,
-        now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
             Taken::Got { connection, ticket, hit, waited } => {
-                self.admit(connection, ticket, hit, Some(waited), now, cx)
+                self.admit(connection, ticket, hit, Some(waited), cx)
             }
-            Taken::Refused(why) => Some(Err(self.refused(why, false, now))),
+            Taken::Refused(why) => Some(Err(self.refused(why, false))),
             Taken::Nothing { suspended, .. } => {
-                Some(Err(self.refused(Refusal::TimedOut, suspended, now)))
+                Some(Err(self.refused(Refusal::TimedOut, suspended)))
             }
         }
     }
@@ -319,7 +335,6 @@ impl<M: Manager> AcquireFuture<'_, M> {
         ticket: u64,
         hit: bool,
         waited: Option<u64>,
-        now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
@@ -335,20 +350,20 @@ impl<M: Manager> AcquireFuture<'_, M> {
             });
             return Some(Ok(ManagedGuard::new(live)));
         };
-        let (key, verdict) = (live.token.key(), Verdict::Rejected(fate));
+        let (now, key, verdict) = (shared.now(), live.token.key(), Verdict::Rejected(fate));
         if fate == Fate::Panicked {
             shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
                 "a before_acquire hook or Manager::condition panicked",
             )));
             shared.with_at(now, |state| state.release(key, live, verdict));
-            return Some(Err(self.refused(Refusal::Panicked, false, now)));
+            return Some(Err(self.refused(Refusal::Panicked, false)));
         }
         *self.as_mut().project().ticket = Some(ticket);
         self.join(now, cx, |state| state.release(key, live, verdict))
     }
 
     /// Finds a runtime for the pool. `None`: it has one now.
-    fn bind(mut self: Pin<&mut Self>, now: Time) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+    fn bind(mut self: Pin<&mut Self>) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         // A runtime that is just ending lets itself be bound, again and again.
         *self.as_mut().project().binds += 1;
         let bound = match self.who {
@@ -360,15 +375,19 @@ impl<M: Manager> AcquireFuture<'_, M> {
         if bound {
             return None;
         }
-        let key = self.as_mut().project().key.take();
-        self.shared.with_at(now, |state| state.stranded(key));
-        let waited = now.since(self.begun.expect("set at the first poll").at);
+        let waiter = self.as_mut().project().waiter.take();
+        self.shared.with(|state| state.stranded(waiter.as_deref()));
+        let waited = self.waited();
         Some(Err(self.shared.error(AcquireErrorKind::NoRuntime, self.caller, waited)))
     }
 
-    fn refused(&self, why: Refusal, suspended: bool, now: Time) -> AcquireError {
-        let waited = now.since(self.begun.expect("set at the first poll").at);
-        self.shared.refused(why, suspended, self.caller, waited)
+    fn refused(&self, why: Refusal, suspended: bool) -> AcquireError {
+        self.shared.refused(why, suspended, self.caller, self.waited())
+    }
+
+    /// Nanoseconds since it began.
+    fn waited(&self) -> u64 {
+        self.shared.now().since(self.begun.expect("set at the first poll").at)
     }
 
     /// The deadline's timer, made when it is first needed. A thread that parks has none, nor has who
@@ -460,7 +479,7 @@ mod tests {
         let mut future = pin!(pool.acquire().into_future());
         let now = pool.shared.now();
         *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
-        let bound: Vec<_> = (0..4).map(|_| future.as_mut().bind(now).is_none()).collect();
+        let bound: Vec<_> = (0..4).map(|_| future.as_mut().bind().is_none()).collect();
         assert_eq!(bound, [true, true, true, false]);
     }
 
@@ -470,11 +489,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
         let mut future = pin!(pool.acquire().start(Some(thread())));
-        let now = pool.shared.now();
-        assert!(future.as_mut().bind(now).is_none());
+        assert!(future.as_mut().bind().is_none());
         assert_eq!(pool.shared.handle().unwrap().id(), runtime.handle().id());
         pool.shared.lose_runtime(1);
-        assert!(future.as_mut().bind(now).is_none());
+        assert!(future.as_mut().bind().is_none());
         assert_ne!(pool.shared.handle().unwrap().id(), runtime.handle().id());
     }
 

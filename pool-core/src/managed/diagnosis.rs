@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::panic::Location;
 use std::time::Duration;
 
+use super::machine::record::Slot;
 use super::machine::state::State;
 use super::machine::vocabulary::{Caller, Phase, Refusal, Time, Who};
 use super::shared::Shared;
@@ -42,13 +43,16 @@ struct Held {
 impl<M: Manager> Shared<M> {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.now();
-        self.read(|state| snapshot(&self.config, state, now))
+        self.read(|state| snapshot(&self.config, state, &state.on_their_way(), now))
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
         let now = self.now();
-        let (snapshot, times) =
-            self.read(|state| (snapshot(&self.config, state, now), state.times.clone()));
+        let (snapshot, times) = self.read(|state| {
+            let (on_their_way, mut times) = (state.on_their_way(), state.times.clone());
+            on_their_way.iter().for_each(|slot| times.wait.forget_nanos(slot.wait));
+            (snapshot(&self.config, state, &on_their_way, now), times)
+        });
         Statistics {
             snapshot,
             wait: times.wait,
@@ -123,9 +127,10 @@ impl<M: Manager> Shared<M> {
         }
         let (snapshot, held, waiting, failing) = self.read(|state| {
             let waiting: HashSet<_> =
-                state.waiters().iter().take(WAITERS).map(|waiter| waiter.caller.who).collect();
+                state.waiters().in_line().take(WAITERS).map(|waiter| waiter.caller.who).collect();
             let failing = state.failing();
-            (snapshot(&self.config, state, now), held(state, now), waiting, failing)
+            let snapshot = snapshot(&self.config, state, &state.on_their_way(), now);
+            (snapshot, held(state, now), waiting, failing)
         });
         let held_by = held.iter().map(|held| (held.caller.who, held.caller.site)).collect();
         let diagnosis = Arc::new(Diagnosis {
@@ -209,8 +214,15 @@ fn group(held: Vec<Held>) -> Vec<Holder> {
     holders
 }
 
-fn snapshot<P>(config: &PoolConfig, state: &State<P>, now: Time) -> Snapshot {
+fn snapshot<P>(
+    config: &PoolConfig,
+    state: &State<P>,
+    on_their_way: &[&Slot<P>],
+    now: Time,
+) -> Snapshot {
     let count = |phase| state.count(phase) as u32;
+    let mut counts = state.counts;
+    on_their_way.iter().for_each(|slot| slot.uncount(&mut counts));
     Snapshot {
         name: config.name.clone(),
         max_size: state.tuning.sizes.max_size as u32,
@@ -223,13 +235,13 @@ fn snapshot<P>(config: &PoolConfig, state: &State<P>, now: Time) -> Snapshot {
         validating: count(Phase::Validating),
         resetting: count(Phase::Resetting),
         closing: count(Phase::Closing),
-        waiting: state.waiters().len() as u32,
+        waiting: (state.waiters().len() + on_their_way.len()) as u32,
         oldest_waiter: state
             .waiters()
             .oldest()
-            .map(|(_, waiter)| Duration::from_nanos(now.since(waiter.since))),
+            .map(|waiter| Duration::from_nanos(now.since(waiter.since))),
         suspended: state.suspended,
         closed: state.closed,
-        counts: state.counts,
+        counts,
     }
 }

@@ -19,9 +19,9 @@
 //!
 //! # Why cancelling is safe
 //!
-//! A caller's future owns nothing but a key into the queue. Opening, proving, resetting and closing
+//! A caller's future owns nothing but its place in the queue. Opening, proving, resetting and closing
 //! are done by tasks of the pool that own their connection and its token. So dropping a caller's
-//! future removes a node, and what lies in the node goes to the next in line; no I/O is ever cut in
+//! future gives up the place, and what it was handed goes to the next in line; no I/O is ever cut in
 //! half by it. A *task* can be cut only by its own deadline, which ends the connection, or by the
 //! end of its runtime, which drops connection and token: the slot is free, the pool unbound, and
 //! everybody who waits is woken to bind it anew.

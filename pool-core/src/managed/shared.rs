@@ -141,7 +141,10 @@ impl<M: Manager> Shared<M> {
         state.now = state.now.max(now);
         let _inside = Inside::enter();
         let result = run(&mut state);
-        self.queue.store(state.waiters().queued() > 0, Ordering::Relaxed);
+        let queue = state.waiters().queued() > 0;
+        if self.has_queue() != queue {
+            self.queue.store(queue, Ordering::Relaxed); // only then, as all read it
+        }
         *out = state.out.take();
         result
     }
@@ -324,8 +327,8 @@ mod tests {
         let wait = Wait { since: early, deadline: early, ticket: None };
         let nobody = super::super::nobody(std::panic::Location::caller());
         let joined = shared.with_at(early, |state| {
-            let key = state.enqueue(wait, nobody, &mut None).unwrap();
-            state.give_up(key, false);
+            let waiter = state.enqueue(wait, nobody, &mut None).unwrap();
+            let _ = state.give_up(&waiter, false);
             state.count(Phase::Connecting)
         });
         assert_eq!(joined, 1, "what was begun for it is there for the next");
@@ -344,7 +347,8 @@ mod tests {
         shared.with(|_| ());
         let called = std::sync::Arc::new(Called::default());
         let mut waker = Some(called.clone().into());
-        shared.with_at(early, |state| state.enqueue(wait, nobody, &mut waker).unwrap());
+        let _waiter =
+            shared.with_at(early, |state| state.enqueue(wait, nobody, &mut waker).unwrap());
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }

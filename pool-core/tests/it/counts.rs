@@ -111,6 +111,33 @@ fn server_kill(guard: &TestGuard) {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r24_what_is_on_its_way_to_its_user_is_still_waited_for() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).build().unwrap();
+    let seen = || {
+        let statistics = pool.statistics();
+        let (snapshot, counts) = (&statistics.snapshot, statistics.snapshot.counts);
+        let waits = statistics.wait.count();
+        (counts.acquired, counts.waited, waits, snapshot.waiting, counts.cancelled)
+    };
+    for (round, cancelled) in [(1, true), (2, false)] {
+        let guard = pool.acquire().await.unwrap();
+        let mut future = Box::pin(pool.acquire().into_future());
+        assert!(poll_once(&mut future).await.is_pending());
+        let waiting = seen();
+        drop(guard);
+        assert_eq!(seen(), waiting, "handed out, but nobody has come for it");
+        if cancelled {
+            drop(future);
+            assert_eq!(seen(), (1, 1, 1, 0, 1), "no count has fallen");
+        } else {
+            drop(future.await);
+            assert_eq!(seen(), (round + 1, 2, round + 1, 0, 1));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn r24_every_acquire_ends_in_exactly_one_count() {
     let server = FakeServer::new();
     let log = Log::default();

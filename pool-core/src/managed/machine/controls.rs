@@ -47,8 +47,8 @@ impl<P> State<P> {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
-        while let Some((key, _)) = self.waiters.oldest() {
-            self.refuse(key, Refusal::Closed);
+        while self.waiters.queued() > 0 {
+            self.refuse(Refusal::Closed);
         }
         self.close_idle(CloseReason::PoolClosed);
         (self.out.nudge, self.out.changed) = (true, true);

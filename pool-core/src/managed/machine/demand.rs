@@ -75,15 +75,16 @@ impl<P> State<P> {
 
     /// Gives idle connections to waiters, then starts the connects that demand needs.
     pub(crate) fn serve(&mut self) {
-        if self.suspended || self.closed || !self.bound {
+        let nothing_to_give = self.idle.is_empty() && self.open() >= self.tuning.sizes.max_size;
+        if nothing_to_give || self.suspended || self.closed || !self.bound {
             return;
         }
-        while let Some(waiter) = self.first_waiter() {
+        while self.somebody_waits() {
             let Some((key, connection)) = self.pop_idle() else { break };
             if let Some(reason) = self.unfit(key) {
                 self.close(key, connection, reason);
             } else if !self.needs_proof(key) {
-                self.hand(waiter, key, connection);
+                self.hand(key, connection);
             } else if self.count(Phase::Validating) < self.waiters.queued() {
                 self.validate(key, connection);
             } else {
@@ -93,7 +94,7 @@ impl<P> State<P> {
                     |(key, _): &(SlotKey, P)| !self.needs_proof(*key) && self.unfit(*key).is_none();
                 let Some(at) = self.idle.iter().position(usable) else { break };
                 let (key, connection) = self.idle.remove(at).expect("just found");
-                self.hand(waiter, key, connection);
+                self.hand(key, connection);
             }
         }
         self.start_connects();
@@ -136,7 +137,7 @@ impl<P> State<P> {
     fn connects_wanted(&self, queued: usize) -> usize {
         let validating = self.count(Phase::Validating);
         // A ping under way serves a waiter as well as a connect does, unless the last one failed.
-        let trusted = |slot: &Slot| {
+        let trusted = |slot: &Slot<P>| {
             slot.phase == Phase::Validating && (slot.epoch == self.epoch || !self.ping_failed)
         };
         let proving = match validating.min(queued) {
@@ -163,14 +164,12 @@ impl<P> State<P> {
         }
         let permanent = class == Some(ErrorClass::Permanent);
         self.backoff.failed(self.now, permanent, &self.tuning, &mut self.rng);
-        if class.is_none()
-            && let Some(waiter) = self.first_waiter()
-        {
-            self.refuse(waiter, Refusal::Panicked);
+        if class.is_none() && self.somebody_waits() {
+            self.refuse(Refusal::Panicked);
         }
         if permanent && self.servers() == 0 {
-            while let Some(waiter) = self.first_waiter() {
-                self.refuse(waiter, Refusal::Connect);
+            while self.somebody_waits() {
+                self.refuse(Refusal::Connect);
             }
         }
         self.out.changed = true;

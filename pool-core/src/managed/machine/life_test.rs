@@ -12,8 +12,9 @@ use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{
     Caller, Fast, Fate, Phase, Settled, SlotKey, Taken, Time, Verdict, Wait, Who,
 };
-use super::waiters::{Place, WaiterKey};
+use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
+use crate::sync::Arc;
 use crate::{Cause, ErrorClass, Limits, PoolConfig, Reuse, Validation};
 
 const MILLI: u64 = 1_000_000;
@@ -145,8 +146,8 @@ type Token = SlotKey;
 /// The shell's side: everything that is not inside the machine.
 #[derive(Default)]
 struct World {
-    waiting: Vec<WaiterKey>,
-    forgotten: Vec<WaiterKey>,
+    waiting: Vec<Arc<Waiter<Token>>>,
+    forgotten: Vec<Arc<Waiter<Token>>>,
     held: Vec<Held>,
     connecting: Vec<SlotKey>,
     /// Being proven, cleaned or inspected.
@@ -184,17 +185,17 @@ impl World {
                 Fast::Refused(_) | Fast::Unbound => {}
             },
             Step::Poll(at) => {
-                if let Some(key) = pick(&mut self.waiting, at) {
-                    let taken = state.take(key, &mut None);
-                    self.taken(state.now, key, taken, true);
+                if let Some(waiter) = pick(&mut self.waiting, at) {
+                    let taken = waiter.take().unwrap_or_else(|| state.look(&waiter, &mut None));
+                    self.taken(waiter, taken, true);
                 }
             }
             Step::Forget(at) => self.forgotten.extend(pick(&mut self.waiting, at)),
             Step::TimeOut(at) | Step::Cancel(at) => {
                 let cancelled = matches!(step, Step::Cancel(_));
-                if let Some(key) = pick(&mut self.waiting, at) {
-                    let taken = state.give_up(key, cancelled);
-                    self.taken(state.now, key, taken, false);
+                if let Some(waiter) = pick(&mut self.waiting, at) {
+                    let taken = state.give_up(&waiter, cancelled);
+                    self.taken(waiter, taken, false);
                 }
             }
             Step::Release(at, verdict) => {
@@ -219,8 +220,8 @@ impl World {
                 }
             }
             Step::Strand(at) => {
-                if let Some(key) = pick(&mut self.waiting, at) {
-                    state.stranded(Some(key));
+                if let Some(waiter) = pick(&mut self.waiting, at) {
+                    state.stranded(Some(&waiter));
                 }
             }
             Step::Finish(at, settled) => {
@@ -296,23 +297,26 @@ impl World {
         }
     }
 
-    fn taken(&mut self, now: Time, key: WaiterKey, taken: Taken<Token>, stays: bool) {
+    fn taken(&mut self, waiter: Arc<Waiter<Token>>, taken: Taken<Token>, stays: bool) {
         match taken {
-            Taken::Got { connection: token, ticket, waited, .. } => {
-                let since = Time(now.0 - waited);
-                self.held.push(Held { token, ticket, since });
+            Taken::Got { connection: token, ticket, .. } => {
+                self.held.push(Held { token, ticket, since: waiter.since });
             }
-            Taken::Nothing { .. } if stays => self.waiting.push(key),
+            Taken::Nothing { .. } if stays => self.waiting.push(waiter),
             Taken::Nothing { .. } | Taken::Refused(_) => {}
         }
     }
 
+    /// Tickets of those who have a connection in hand.
+    fn handed(&self) -> BTreeSet<u64> {
+        let owners = self.waiting.iter().chain(&self.forgotten);
+        owners.filter(|waiter| waiter.in_hand().is_some()).map(|waiter| waiter.ticket).collect()
+    }
+
     /// Every slot's connection is in exactly one place.
     fn audit(&self, state: &State<Token>) {
-        let handed = state.waiters().iter().filter_map(|waiter| match waiter.place {
-            Place::Handed { connection, .. } => Some(connection),
-            _ => None,
-        });
+        let owners = || self.waiting.iter().chain(&self.forgotten);
+        let handed = owners().filter_map(|waiter| waiter.in_hand());
         let tokens: Vec<Token> = (state.idle.iter().map(|(_, token)| *token))
             .chain(handed)
             .chain(self.held.iter().map(|held| held.token))
@@ -321,15 +325,9 @@ impl World {
         let distinct: BTreeSet<_> = tokens.iter().collect();
         assert_eq!(distinct.len(), tokens.len(), "R13: one connection in two places: {tokens:?}");
         assert_eq!(tokens.len(), state.open(), "R13: every slot's connection is somewhere");
-        let known = self.waiting.len() + self.forgotten.len();
-        assert_eq!(known, state.waiters().len(), "R24: nobody waits unknown");
+        let waiting = owners().filter(|waiter| !waiter.is_handed()).count();
+        assert_eq!(waiting, state.waiters().len(), "R24: nobody waits unknown");
     }
-}
-
-/// Tickets of those who have a connection in hand.
-fn handed(state: &State<Token>) -> BTreeSet<u64> {
-    let in_hand = |place: &Place<Token>| matches!(place, Place::Handed { .. });
-    state.waiters().iter().filter(|w| in_hand(&w.place)).map(|w| w.ticket).collect()
 }
 
 /// As usual, or as `PROPTEST_CASES` says.
@@ -354,15 +352,14 @@ proptest! {
         state.now = Time(1);
         world.apply(&mut state, Step::Bind);
         for step in steps {
-            let (open, had) = (state.open(), handed(&state));
+            let (open, had) = (state.open(), world.handed());
             world.apply(&mut state, step.clone());
             state.check().map_err(TestCaseError::fail)?;
             world.audit(&state);
             let most = state.tuning.sizes.max_size.max(open);
             prop_assert!(state.open() <= most, "R1: {} open after {step:?}", state.open());
-            let served: Vec<u64> = handed(&state).difference(&had).copied().collect();
-            let queued = |w: &&super::waiters::Waiter<Token>| matches!(w.place, Place::Queued);
-            let first = state.waiters().iter().filter(queued).map(|w| w.ticket).min();
+            let served: Vec<u64> = world.handed().difference(&had).copied().collect();
+            let first = state.waiters().in_line().map(|waiter| waiter.ticket).min();
             if let Some(first) = first {
                 prop_assert!(
                     served.iter().all(|ticket| *ticket < first),

@@ -22,7 +22,7 @@ use super::recorder::Recorder;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{Caller, Fast, Refusal, Settled, SlotKey, Taken, Time, Verdict, Wait, Who};
-use super::waiters::WaiterKey;
+use super::waiters::Waiter;
 use crate::sync::{AtomicUsize, Mutex, lock};
 use crate::{ErrorClass, Limits, PoolConfig, Validation};
 
@@ -145,20 +145,21 @@ impl Pool {
             Fast::Refused(why) => Err(why),
             Fast::Unbound => unreachable!("it is bound"),
             Fast::MustWait => {
-                let key = self.enqueue(Some(unpark()))?;
-                self.wait(key)
+                let waiter = self.enqueue(Some(unpark()))?;
+                self.wait(&waiter)
             }
         }
     }
 
-    fn enqueue(&self, mut waker: Option<Waker>) -> Result<WaiterKey, Refusal> {
+    fn enqueue(&self, mut waker: Option<Waker>) -> Result<Arc<Waiter<Token>>, Refusal> {
         let wait = Wait { since: Time(1), deadline: Time::NEVER, ticket: None };
         self.with(|state| state.enqueue(wait, caller(), &mut waker))
     }
 
-    fn wait(&self, key: WaiterKey) -> Result<Token, Refusal> {
+    fn wait(&self, waiter: &Arc<Waiter<Token>>) -> Result<Token, Refusal> {
         loop {
-            match self.with(|state| state.take(key, &mut Some(unpark()))) {
+            let look = || self.with(|state| state.look(waiter, &mut Some(unpark())));
+            match waiter.take().unwrap_or_else(look) {
                 Taken::Got { connection, .. } => return Ok(self.got(connection)),
                 Taken::Refused(why) => return Err(why),
                 Taken::Nothing { .. } => thread::park(),
@@ -166,8 +167,8 @@ impl Pool {
         }
     }
 
-    fn give_up(&self, key: WaiterKey, cancelled: bool) -> Option<Token> {
-        match self.with(|state| state.give_up(key, cancelled)) {
+    fn give_up(&self, waiter: &Waiter<Token>, cancelled: bool) -> Option<Token> {
+        match self.with(|state| state.give_up(waiter, cancelled)) {
             Taken::Got { connection, .. } => Some(self.got(connection)),
             Taken::Refused(_) | Taken::Nothing { .. } => None,
         }
@@ -297,7 +298,7 @@ fn cancel_against_hand_off() {
         let token = pool.acquire().unwrap();
         let waiter = pool.enqueue(None).unwrap();
         beside!(pool, pool.release(token), {
-            assert!(pool.give_up(waiter, true).is_none());
+            assert!(pool.give_up(&waiter, true).is_none());
         });
         pool.at_rest(1);
     });
@@ -309,7 +310,7 @@ fn cancel_against_hand_off() {
             pool,
             pool.release(token),
             {
-                assert!(pool.give_up(waiter, true).is_none());
+                assert!(pool.give_up(&waiter, true).is_none());
             },
             pool.use_one()
         );
@@ -319,7 +320,7 @@ fn cancel_against_hand_off() {
 
 #[test]
 fn timeout_against_hand_off() {
-    fn time_out(pool: &Pool, waiter: WaiterKey) {
+    fn time_out(pool: &Pool, waiter: &Waiter<Token>) {
         if let Some(token) = pool.give_up(waiter, false) {
             pool.release(token);
         }
@@ -328,14 +329,43 @@ fn timeout_against_hand_off() {
         let pool = Pool::new(1, []);
         let token = pool.acquire().unwrap();
         let waiter = pool.enqueue(None).unwrap();
-        beside!(pool, pool.release(token), time_out(&pool, waiter));
+        beside!(pool, pool.release(token), time_out(&pool, &waiter));
         pool.at_rest(1);
     });
     explore("timeout against hand-off, 3 threads", THREE, || {
         let pool = Pool::new(1, []);
         let token = pool.acquire().unwrap();
         let waiter = pool.enqueue(None).unwrap();
-        beside!(pool, pool.release(token), time_out(&pool, waiter), pool.use_one());
+        beside!(pool, pool.release(token), time_out(&pool, &waiter), pool.use_one());
+        pool.at_rest(1);
+    });
+}
+
+#[test]
+fn take_back_against_taking() {
+    /// Nobody came for what was handed out: the timer fires.
+    fn time_passes(pool: &Pool) {
+        pool.time.fetch_max(1 + super::tick::GRACE, Ordering::Relaxed);
+        pool.with(|state| state.tick());
+    }
+    fn come_for_it(pool: &Pool, waiter: &Arc<Waiter<Token>>) {
+        let token = pool.wait(waiter).expect("served");
+        pool.release(token);
+    }
+    explore("take back against taking", ALL, || {
+        let pool = Pool::new(1, []);
+        let token = pool.acquire().unwrap();
+        let waiter = pool.enqueue(None).unwrap();
+        pool.release(token);
+        beside!(pool, come_for_it(&pool, &waiter), time_passes(&pool));
+        pool.at_rest(1);
+    });
+    explore("take back against taking, 3 threads", THREE, || {
+        let pool = Pool::new(1, []);
+        let token = pool.acquire().unwrap();
+        let waiter = pool.enqueue(None).unwrap();
+        pool.release(token);
+        beside!(pool, come_for_it(&pool, &waiter), time_passes(&pool), pool.use_one());
         pool.at_rest(1);
     });
 }
@@ -392,7 +422,7 @@ fn failed_connect_against_next_waiter() {
                 Err(why) => assert_eq!(why, Refusal::Connect),
             }
         );
-        assert_eq!(pool.wait(first), Err(Refusal::Connect));
+        assert_eq!(pool.wait(&first), Err(Refusal::Connect));
     });
     explore("failed connect against next waiter, 3 threads", THREE, move || {
         // After a failure the next attempt waits for the timer: the maintenance has to hear of it.
@@ -403,7 +433,7 @@ fn failed_connect_against_next_waiter() {
             pool,
             {
                 pool.with(|state| state.connect_failed(connect, Some(transient)));
-                let token = pool.wait(first).expect("the third connect opens");
+                let token = pool.wait(&first).expect("the third connect opens");
                 pool.release(token);
                 pool.use_one();
                 pool.shut();

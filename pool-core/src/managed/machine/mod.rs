@@ -33,9 +33,16 @@
 //! [`serve`](state::State::serve): idle connections go to waiters first. Both run under the lock, so there
 //! is no moment in which a usable idle connection and a queued waiter do not see each other.
 //! Capacity becomes free in [`ended`](state::State::ended) and [`connect_failed`](state::State::connect_failed),
-//! which call `serve` too. A handed connection lies in the waiter's node: the waiter takes it, or
+//! which call `serve` too. A handed connection lies in the waiter's hands: its owner takes it, or
 //! gives it back as it leaves ([`give_up`](state::State::give_up)), or it is taken back
-//! ([`tick`](state::State::tick)).
+//! ([`tick`](state::State::tick)). Who comes first is settled under the waiter's own lock.
+//!
+//! # When a checkout counts
+//!
+//! When its user takes the connection. But the pool need not hear of that moment, which spares a
+//! user who waited the pool's lock: it counts from the hand-out on, takes the checkout out of the
+//! counts if its user never comes, and who reads the counts meanwhile is told without what is still
+//! on its way ([`on_their_way`](state::State::on_their_way)).
 
 pub(super) mod controls;
 pub(super) mod demand;

@@ -2,12 +2,14 @@
 
 use super::tuning::{Tuning, nanos};
 use super::vocabulary::{Caller, Phase, Time};
+use super::waiters::Waiter;
 use crate::Limits;
 use crate::manager::Activity;
-use crate::snapshot::CloseReason;
+use crate::snapshot::{CloseReason, Counts};
+use crate::sync::Arc;
 
 #[derive(Debug)]
-pub(crate) struct Slot {
+pub(crate) struct Slot<P> {
     pub(crate) id: u64,
     pub(crate) phase: Phase,
     /// When it came into this phase.
@@ -26,7 +28,7 @@ pub(crate) struct Slot {
     /// The same: after a wait?
     pub(super) waited: bool,
     /// And after how long a one?
-    pub(super) wait: u64,
+    pub(crate) wait: u64,
     /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
@@ -44,11 +46,21 @@ pub(crate) struct Slot {
     pub(super) keepalive: u64,
     pub(super) reason: Option<CloseReason>,
     pub(crate) caller: Option<Caller>,
+    /// Who was handed it, until it comes back.
+    pub(super) handed: Option<Handed<P>>,
     /// If its connection notes one.
     pub(crate) activity: Option<Activity>,
 }
 
-impl Slot {
+/// Who was handed a connection.
+#[derive(Debug)]
+pub(super) struct Handed<P> {
+    pub(super) waiter: Arc<Waiter<P>>,
+    /// If it has not come for it by then, it is taken back.
+    pub(super) due: Time,
+}
+
+impl<P> Slot<P> {
     /// For a connect that begins.
     pub(super) fn new(id: u64, now: Time, generation: u32, epoch: u32) -> Self {
         Self {
@@ -73,6 +85,7 @@ impl Slot {
             keepalive: u64::MAX,
             reason: None,
             caller: None,
+            handed: None,
             activity: None,
         }
     }
@@ -91,6 +104,14 @@ impl Slot {
         let server_idle = limits.idle.map_or(u64::MAX, nanos);
         self.idle_limit = scale(server_idle, 0.65 + 0.25 * draw);
         self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
+    }
+
+    /// Takes the present checkout out of the counts.
+    pub(crate) fn uncount(&self, counts: &mut Counts) {
+        counts.acquired -= 1;
+        counts.waited -= u64::from(self.waited);
+        counts.misses -= u64::from(self.miss);
+        counts.hits -= u64::from(!self.miss);
     }
 
     /// When something is to be done about it, should it stay idle.

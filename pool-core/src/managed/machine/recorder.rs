@@ -4,6 +4,7 @@
 //! allocated with the pool. As the machine knows no clock and no I/O, the same events make the same
 //! states: a recording can be replayed, long after and elsewhere, and has to end where it ended.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::Location;
 
@@ -11,8 +12,9 @@ use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{Caller, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
-use super::waiters::{Place, Waiter, WaiterKey};
+use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
+use crate::sync::Arc;
 use crate::{ErrorClass, Limits};
 
 const MILLISECOND: u64 = 1_000_000;
@@ -22,16 +24,40 @@ const MILLISECOND: u64 = 1_000_000;
 pub(crate) enum Event {
     Acquire,
     Enqueue(Wait),
-    Take(WaiterKey),
-    GiveUp { key: WaiterKey, cancelled: bool },
+    /// Waiters are told by their tickets.
+    Rejoin(u64),
+    Told(u64),
+    GiveUp {
+        ticket: u64,
+        cancelled: bool,
+    },
     GivenUpEarly,
-    Stranded(Option<WaiterKey>),
-    Release { slot: SlotKey, verdict: Verdict },
-    Settle { slot: SlotKey, settled: Settled },
-    Ending { slot: SlotKey, reason: CloseReason },
-    Ended { slot: SlotKey, abandoned: bool },
-    Connected { slot: SlotKey, limits: Limits },
-    ConnectFailed { slot: SlotKey, class: Option<ErrorClass> },
+    Stranded(Option<u64>),
+    Release {
+        slot: SlotKey,
+        verdict: Verdict,
+    },
+    Settle {
+        slot: SlotKey,
+        settled: Settled,
+    },
+    Ending {
+        slot: SlotKey,
+        reason: CloseReason,
+    },
+    Ended {
+        slot: SlotKey,
+        abandoned: bool,
+    },
+    Connected {
+        slot: SlotKey,
+        limits: Limits,
+    },
+    ConnectFailed {
+        slot: SlotKey,
+        class: Option<ErrorClass>,
+    },
+    TakeBack(SlotKey),
     Tick,
     Resize(Sizes),
     Suspend(bool),
@@ -127,9 +153,10 @@ impl Recording {
             ));
         }
         let mut state = State::<()>::new(self.tuning.clone(), self.seed, Recorder::new(0));
+        let mut owners = Owners::new();
         for (n, (now, event)) in self.events.iter().enumerate() {
             state.now = *now;
-            state.apply(*event);
+            state.apply(*event, &mut owners);
             state.check().map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
         }
         let end = state.digest();
@@ -162,24 +189,39 @@ impl fmt::Debug for Recording {
     }
 }
 
+/// Those who wait in a replay, by their tickets. None of them takes what it is handed: the machine
+/// does not know when they do.
+type Owners = HashMap<u64, Arc<Waiter<()>>>;
+
 impl State<()> {
     /// Does what the event did.
-    fn apply(&mut self, event: Event) {
+    fn apply(&mut self, event: Event, owners: &mut Owners) {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
             Event::Acquire => drop(self.acquire(caller)),
-            Event::Enqueue(wait) => drop(self.enqueue(wait, caller, &mut None)),
-            Event::Take(key) => drop(self.take(key, &mut None)),
-            Event::GiveUp { key, cancelled } => drop(self.give_up(key, cancelled)),
+            Event::Enqueue(wait) => {
+                let joined = self.enqueue(wait, caller, &mut None);
+                owners.extend(joined.map(|waiter| (waiter.ticket, waiter)));
+            }
+            Event::Rejoin(ticket) => self.rejoin(&owners[&ticket]),
+            Event::Told(ticket) => drop(self.take_outcome(&owners[&ticket])),
+            Event::GiveUp { ticket, cancelled } => {
+                let waiter = owners.remove(&ticket).expect("it has joined");
+                let _ = self.give_up(&waiter, cancelled);
+            }
             Event::GivenUpEarly => self.given_up_early(),
-            Event::Stranded(key) => self.stranded(key),
+            Event::Stranded(ticket) => {
+                let waiter = ticket.and_then(|ticket| owners.remove(&ticket));
+                self.stranded(waiter.as_deref());
+            }
             Event::Release { slot, verdict } => self.release(slot, (), verdict),
             Event::Settle { slot, settled } => self.settle(slot, (), settled),
             Event::Ending { slot, reason } => self.ending(slot, reason),
             Event::Ended { slot, abandoned } => drop(self.ended(slot, abandoned)),
             Event::Connected { slot, limits } => self.connected(slot, (), limits),
             Event::ConnectFailed { slot, class } => self.connect_failed(slot, class),
-            Event::Tick => drop(self.tick()),
+            Event::TakeBack(slot) => self.take_back(slot),
+            Event::Tick => drop(self.pass_time()),
             Event::Resize(sizes) => self.resize(sizes),
             Event::Suspend(suspended) => self.suspend(suspended),
             Event::InvalidateAll => self.invalidate_all(),
@@ -197,24 +239,13 @@ impl<P> State<P> {
     /// The state in words, without what a replay cannot know (call sites, connections).
     fn digest(&self) -> String {
         let idle: Vec<_> = self.idle.iter().map(|(key, _)| *key).collect();
-        let mut waiters: Vec<_> = self
-            .waiters()
-            .iter()
-            .map(|waiter| {
-                let place = match waiter.place {
-                    Place::Queued => "queued".into(),
-                    Place::Dozing => "dozing".into(),
-                    Place::Handed { slot, .. } => format!("handed {slot}"),
-                    Place::Refused(why) => format!("{why:?}"),
-                };
-                (waiter.ticket, place)
-            })
-            .collect();
-        waiters.sort();
+        let queued: Vec<_> = self.waiters().in_line().map(|waiter| waiter.ticket).collect();
+        let aside = self.waiters().len() - queued.len();
         let slots: Vec<_> =
             self.slots.iter().map(|(key, slot)| (key, slot.id, slot.phase, slot.since.0)).collect();
         format!(
-            "slots {slots:?}, idle {idle:?}, waiters {waiters:?}, generation {}, epoch {}, \
+            "slots {slots:?}, idle {idle:?}, queued {queued:?}, aside {aside}, generation {}, \
+             epoch {}, \
              bound {}, suspended {}, closed {}, backoff {:?}, alarm {:?}, {:?}",
             self.generation,
             self.epoch,
@@ -256,7 +287,7 @@ impl<P> State<P> {
             return Err("a usable connection is idle while somebody waits".into());
         }
         // Who came a little later may have read the clock a little earlier.
-        let uncalled = |(_, waiter): (_, &Waiter<P>)| {
+        let uncalled = |waiter: &Waiter<P>| {
             waiter.deadline > self.now && waiter.deadline.after(MILLISECOND) < self.alarm
         };
         if self.bound && !self.closed && self.waiters().in_line().any(uncalled) {
@@ -281,10 +312,9 @@ mod tests {
     fn one_idle() -> State<()> {
         let mut state = State::new(tuning(), 1, Recorder::new(100));
         state.bind();
-        wait(&mut state, Time::NEVER);
+        let waiter = wait(&mut state, Time::NEVER);
         state.connected(0, (), Limits::none());
-        let (key, _) = state.waiters.handed().next().unwrap();
-        let _ = state.give_up(key, true);
+        let _ = state.give_up(&waiter, true);
         state.tick();
         state.out = Outbox::default();
         state.check().unwrap();
@@ -296,15 +326,15 @@ mod tests {
         Caller { site: Location::caller(), operation: None, who: Who::Unknown }
     }
 
-    fn wait(state: &mut State<()>, deadline: Time) {
+    fn wait(state: &mut State<()>, deadline: Time) -> Arc<Waiter<()>> {
         let wait = Wait { since: state.now, deadline, ticket: None };
-        state.enqueue(wait, nobody(), &mut None).unwrap();
+        state.enqueue(wait, nobody(), &mut None).unwrap()
     }
 
     /// Puts somebody into the queue behind the back of the state machine.
     fn smuggle(state: &mut State<()>, deadline: Time) {
-        let wait = Wait { since: state.now, deadline, ticket: None };
-        state.waiters.push(9, wait, nobody(), None);
+        let wait = Wait { since: state.now, deadline, ticket: Some(9) };
+        state.waiters.push(Arc::new(Waiter::new(wait, nobody(), None)));
     }
 
     #[test]

@@ -11,6 +11,7 @@ impl<P> State<P> {
     pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
         self.note(Event::Release { slot: key, verdict });
         let slot = &mut self.slots[key];
+        slot.handed = None;
         let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
         if !matches!(verdict, Verdict::Rejected(_)) {
             self.backoff.used();
@@ -133,19 +134,19 @@ impl<P> State<P> {
             return self.close(key, connection, reason);
         }
         // Without a runtime nothing can be proven; who waits was woken and brings one.
-        let waiter = if self.suspended || !self.bound { None } else { self.first_waiter() };
-        match waiter {
-            Some(waiter) if proven || !self.needs_proof(key) => {
-                self.hand(waiter, key, connection);
+        if !self.suspended && self.bound && self.somebody_waits() {
+            if proven || !self.needs_proof(key) {
+                self.hand(key, connection);
+            } else {
+                self.validate(key, connection);
             }
-            Some(_) => self.validate(key, connection),
-            // A replacement lies beside what it replaces until that is closed, at the next tick.
-            None if self.idle.len()
-                >= self.tuning.sizes.max_idle.saturating_add(self.replacing) =>
-            {
-                self.close(key, connection, CloseReason::Surplus);
-            }
-            None => self.push_idle(key, connection),
+            return;
+        }
+        // A replacement lies beside what it replaces until that is closed, at the next tick.
+        if self.idle.len() >= self.tuning.sizes.max_idle.saturating_add(self.replacing) {
+            self.close(key, connection, CloseReason::Surplus);
+        } else {
+            self.push_idle(key, connection);
         }
     }
 

@@ -7,12 +7,13 @@ use slab::Slab;
 
 use super::demand::Backoff;
 use super::outbox::Outbox;
-use super::record::Slot;
+use super::record::{Handed, Slot};
 use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
 use super::vocabulary::{Caller, Fast, Phase, Refusal, SlotKey, Taken, Time, Wait};
-use super::waiters::{Place, WaiterKey, Waiters};
+use super::waiters::{Delivery, Place, Waiter, Waiters};
 use crate::snapshot::{CloseReason, Counts};
+use crate::sync::Arc;
 use crate::{Activity, Histogram};
 
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(crate) struct State<P> {
     pub(crate) now: Time,
     pub(crate) out: Outbox<P>,
     pub(crate) tuning: Tuning,
-    pub(super) slots: Slab<Slot>,
+    pub(super) slots: Slab<Slot<P>>,
     pub(super) phases: [usize; 6],
     pub(super) idle: VecDeque<(SlotKey, P)>,
     pub(super) waiters: Waiters<P>,
@@ -139,7 +140,7 @@ impl<P> State<P> {
         wait: Wait,
         caller: Caller,
         waker: &mut Option<Waker>,
-    ) -> Result<WaiterKey, Refusal> {
+    ) -> Result<Arc<Waiter<P>>, Refusal> {
         self.note(Event::Enqueue(wait));
         let refusal = if self.closed {
             Some(Refusal::Closed)
@@ -158,47 +159,56 @@ impl<P> State<P> {
         let tries_once = wait.deadline <= wait.since;
         // Everybody has a turn, though others may have read the clock a moment later.
         let wait = Wait { deadline: wait.deadline.max(self.now), ..wait };
-        let key = self.waiters.push(ticket, wait, caller, waker.take());
+        let wait = Wait { ticket: Some(ticket), ..wait };
+        let waiter = Arc::new(Waiter::new(wait, caller, waker.take()));
+        self.waiters.push(waiter.clone());
         if !tries_once {
             self.wind(wait.deadline);
         }
         self.serve();
-        Ok(key)
+        Ok(waiter)
     }
 
-    /// Takes what the waiter was given; else stores who is to be woken, if that is given, and gives
-    /// back who was before.
-    pub(crate) fn take(&mut self, key: WaiterKey, waker: &mut Option<Waker>) -> Taken<P> {
-        self.note(Event::Take(key));
-        if matches!(self.waiters.place(key), Place::Dozing) {
-            let deadline = self.waiters.rejoin(key);
-            self.wind(deadline.max(self.now));
-            if self.closed {
-                self.refuse(key, Refusal::Closed);
-            }
-            self.serve();
+    /// For who found no connection in its hands: takes what has come since; else stores who is to
+    /// be woken, and gives back who was before. One that dozed is in line again.
+    pub(crate) fn look(&mut self, waiter: &Arc<Waiter<P>>, waker: &mut Option<Waker>) -> Taken<P> {
+        if waiter.is_dozing() {
+            self.rejoin(waiter);
         }
-        if self.has_outcome(key) {
-            return self.take_outcome(key);
+        if let Some(outcome) = self.take_outcome(waiter) {
+            return outcome;
         }
-        self.waiters.set_waker(key, waker);
+        waiter.set_waker(waker);
         self.nothing()
     }
 
-    /// Whether there is something to take.
-    pub(crate) fn has_outcome(&self, key: WaiterKey) -> bool {
-        matches!(self.waiters.place(key), Place::Handed { .. } | Place::Refused(_))
+    pub(super) fn rejoin(&mut self, waiter: &Arc<Waiter<P>>) {
+        self.note(Event::Rejoin(waiter.ticket));
+        self.wind(waiter.deadline.max(self.now));
+        if self.closed {
+            let _ = waiter.put(Place::Refused(Refusal::Closed));
+        } else {
+            self.waiters.rejoin(waiter.clone());
+            self.serve();
+        }
+    }
+
+    /// Takes a connection or a refusal out of the waiter's hands.
+    pub(super) fn take_outcome(&mut self, waiter: &Waiter<P>) -> Option<Taken<P>> {
+        let Some(why) = waiter.take_refusal() else { return waiter.take() };
+        self.note(Event::Told(waiter.ticket));
+        self.waiters.forget_aside();
+        self.count_refused(why);
+        Some(Taken::Refused(why))
     }
 
     /// Ends a wait. A time-out still takes a connection that came in the same moment; a
     /// cancellation passes it on.
-    pub(crate) fn give_up(&mut self, key: WaiterKey, cancelled: bool) -> Taken<P> {
-        self.note(Event::GiveUp { key, cancelled });
-        if !cancelled && self.has_outcome(key) {
-            return self.take_outcome(key);
+    pub(crate) fn give_up(&mut self, waiter: &Waiter<P>, cancelled: bool) -> Taken<P> {
+        if !cancelled && let Some(outcome) = self.take_outcome(waiter) {
+            return outcome;
         }
-        let (waiter, waker) = self.waiters.remove(key);
-        self.out.discard(waker);
+        self.note(Event::GiveUp { ticket: waiter.ticket, cancelled });
         if cancelled {
             self.counts.cancelled += 1;
         } else if self.suspended {
@@ -206,10 +216,29 @@ impl<P> State<P> {
         } else {
             self.count_refused(Refusal::TimedOut);
         }
-        if let Place::Handed { slot, connection, .. } = waiter.place {
-            self.place(slot, connection, false);
-        }
+        self.leave(waiter);
         self.nothing()
+    }
+
+    /// Its owner leaves: a connection that it was handed is taken back.
+    fn leave(&mut self, waiter: &Waiter<P>) {
+        let (place, waker) = waiter.leave();
+        self.out.discard(waker);
+        match place {
+            Place::Queued => self.waiters.remove(waiter.ticket),
+            Place::Dozing | Place::Refused(_) => self.waiters.forget_aside(),
+            Place::Handed(Delivery { slot, connection, .. }) => {
+                self.unhand(slot);
+                self.place(slot, connection, false);
+            }
+            Place::Gone => {}
+        }
+    }
+
+    /// Who was handed this connection has not taken it, and will not.
+    pub(super) fn unhand(&mut self, slot: SlotKey) {
+        self.slots[slot].handed = None;
+        let _ = self.uncount_acquired(slot);
     }
 
     /// An acquire that had not joined the queue yet is given up.
@@ -219,32 +248,11 @@ impl<P> State<P> {
     }
 
     /// An acquire fails since there is no runtime to work on.
-    pub(crate) fn stranded(&mut self, key: Option<WaiterKey>) {
-        self.note(Event::Stranded(key));
+    pub(crate) fn stranded(&mut self, waiter: Option<&Waiter<P>>) {
+        self.note(Event::Stranded(waiter.map(|waiter| waiter.ticket)));
         self.counts.failed += 1;
-        if let Some(key) = key {
-            let (waiter, waker) = self.waiters.remove(key);
-            self.out.discard(waker);
-            if let Place::Handed { slot, connection, .. } = waiter.place {
-                self.place(slot, connection, false);
-            }
-        }
-    }
-
-    fn take_outcome(&mut self, key: WaiterKey) -> Taken<P> {
-        let (waiter, waker) = self.waiters.remove(key);
-        self.out.discard(waker);
-        match waiter.place {
-            Place::Handed { slot, connection, .. } => {
-                let waited = self.now.since(waiter.since);
-                let hit = self.count_acquired(slot, Some(waited));
-                Taken::Got { connection, ticket: waiter.ticket, hit, waited }
-            }
-            Place::Refused(why) => {
-                self.count_refused(why);
-                Taken::Refused(why)
-            }
-            Place::Queued | Place::Dozing => unreachable!("asked for where there is an outcome"),
+        if let Some(waiter) = waiter {
+            self.leave(waiter);
         }
     }
 
@@ -259,27 +267,38 @@ impl<P> State<P> {
 
     // ---- moving slots ----
 
-    /// The first waiter whose time is not up.
-    pub(super) fn first_waiter(&mut self) -> Option<WaiterKey> {
-        while let Some((key, waiter)) = self.waiters.oldest() {
+    /// Whether there is a first in line whose time is not up.
+    pub(super) fn somebody_waits(&mut self) -> bool {
+        while let Some(waiter) = self.waiters.oldest() {
             if waiter.deadline >= self.now {
-                return Some(key);
+                return true;
             }
-            self.refuse(key, Refusal::TimedOut);
+            self.refuse(Refusal::TimedOut);
         }
-        None
+        false
     }
 
-    pub(super) fn refuse(&mut self, waiter: WaiterKey, why: Refusal) {
-        let waker = self.waiters.refuse(waiter, why);
+    /// Tells the first in line that there will be no connection.
+    pub(super) fn refuse(&mut self, why: Refusal) {
+        let waiter = self.waiters.pop().expect("asked for where somebody waits");
+        self.waiters.step_aside();
+        let (waker, _) = waiter.put(Place::Refused(why));
         self.out.wake(waker);
     }
 
-    pub(super) fn hand(&mut self, waiter: WaiterKey, key: SlotKey, connection: P) {
-        self.check_out(key, self.waiters.caller(waiter));
-        let waker = self.waiters.hand(waiter, key, connection, self.now);
+    /// Hands a connection to the first in line.
+    pub(super) fn hand(&mut self, key: SlotKey, connection: P) {
+        let waiter = self.waiters.pop().expect("asked for where somebody waits");
+        self.check_out(key, waiter.caller);
+        let waited = self.now.since(waiter.since);
+        let hit = self.count_acquired(key, Some(waited));
+        let delivery = Delivery { slot: key, connection, hit, waited };
+        let (waker, dozed) = waiter.put(Place::Handed(delivery));
         self.out.wake(waker);
-        self.wind(self.now.after(super::tick::GRACE));
+        // A slow runtime makes progress.
+        let due = self.now.after(super::tick::GRACE << dozed.min(8));
+        self.slots[key].handed = Some(Handed { waiter, due });
+        self.wind(due);
     }
 
     pub(super) fn validate(&mut self, key: SlotKey, connection: P) {
@@ -374,7 +393,7 @@ impl<P> State<P> {
         self.slots.len()
     }
 
-    pub(crate) fn slot(&self, key: SlotKey) -> &Slot {
+    pub(crate) fn slot(&self, key: SlotKey) -> &Slot<P> {
         &self.slots[key]
     }
 
@@ -383,7 +402,7 @@ impl<P> State<P> {
         self.slots[key].activity = activity;
     }
 
-    pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot> {
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot<P>> {
         self.slots.iter().map(|(_, slot)| slot).filter(|slot| slot.phase == Phase::InUse)
     }
 
@@ -411,15 +430,19 @@ impl<P> State<P> {
         !slot.miss
     }
 
+    /// What was handed out and not taken yet: who is to have it still waits, as users see it.
+    pub(crate) fn on_their_way(&self) -> Vec<&Slot<P>> {
+        let on_its_way =
+            |slot: &&Slot<P>| slot.handed.as_ref().is_some_and(|handed| handed.waiter.is_handed());
+        self.slots.iter().map(|(_, slot)| slot).filter(on_its_way).collect()
+    }
+
     /// Takes a checkout out of the counts; true if it was the connection's first.
     pub(super) fn uncount_acquired(&mut self, key: SlotKey) -> bool {
         let slot = &mut self.slots[key];
-        slot.fresh = slot.miss;
-        self.counts.acquired -= 1;
-        self.counts.waited -= u64::from(slot.waited);
-        self.counts.misses -= u64::from(slot.miss);
-        self.counts.hits -= u64::from(!slot.miss);
+        slot.uncount(&mut self.counts);
         self.times.wait.forget_nanos(slot.wait);
+        slot.fresh = slot.miss;
         slot.miss
     }
 

@@ -1,9 +1,10 @@
 //! What time does to a pool: hand-offs nobody took, aging connections, leaks, retries.
 
+use super::record::{Handed, Slot};
 use super::recorder::Event;
 use super::state::State;
-use super::vocabulary::{Phase, Time};
-use super::waiters::{Place, Waiter};
+use super::vocabulary::{Phase, SlotKey, Time};
+use super::waiters::Delivery;
 use crate::snapshot::CloseReason;
 
 /// How long a connection lies in the hands of a future that nobody polls before it is taken back;
@@ -16,9 +17,14 @@ impl<P> State<P> {
         if self.now < self.alarm {
             return self.alarm;
         }
+        self.take_back_what_is_due();
+        self.pass_time()
+    }
+
+    pub(super) fn pass_time(&mut self) -> Time {
         self.note(Event::Tick);
         self.alarm = Time::NEVER;
-        self.take_back();
+        self.await_owners();
         self.call_time();
         self.groom();
         self.report_leaks();
@@ -27,21 +33,37 @@ impl<P> State<P> {
         self.alarm
     }
 
-    fn take_back(&mut self) {
-        let until = |waiter: &Waiter<P>| match waiter.place {
-            Place::Handed { at, .. } => at.after(GRACE << waiter.dozed.min(8)),
-            _ => Time::NEVER,
-        };
-        let (now, mut due) = (self.now, Vec::new());
-        due.extend(self.waiters.handed().filter(|(_, w)| until(w) <= now).map(|(key, _)| key));
-        for key in due {
-            let (slot, connection, caller) = self.waiters.take_back(key);
-            self.counts.taken_back += 1;
-            self.out.errands().stalled.push(caller);
-            self.place(slot, connection, false);
+    /// Each connection that is taken back is an event of its own: whether its owner comes for it in
+    /// this moment is not for the machine to know.
+    fn take_back_what_is_due(&mut self) {
+        let is_due = |slot: &Slot<P>| slot.handed.as_ref().is_some_and(|it| it.due <= self.now);
+        let mut due = Vec::new();
+        due.extend(self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(key, _)| key));
+        due.into_iter().for_each(|slot| self.take_back(slot));
+    }
+
+    /// Takes a connection back from who was handed it, unless it has come for it.
+    pub(super) fn take_back(&mut self, slot: SlotKey) {
+        let Some(Handed { waiter, .. }) = self.slots[slot].handed.take() else { return };
+        let Some(Delivery { connection, .. }) = waiter.take_back() else { return };
+        self.note(Event::TakeBack(slot));
+        self.waiters.step_aside();
+        self.counts.taken_back += 1;
+        self.out.errands().stalled.push(waiter.caller);
+        self.unhand(slot);
+        self.place(slot, connection, false);
+    }
+
+    /// Comes again when the next connection is to be taken back.
+    fn await_owners(&mut self) {
+        let mut next = Time::NEVER;
+        for (_, slot) in &mut self.slots {
+            match &slot.handed {
+                Some(Handed { due, .. }) if *due > self.now => next = next.min(*due),
+                _ => slot.handed = None, // it has come for it
+            }
         }
-        let next = self.waiters.handed().map(|(_, waiter)| until(waiter)).min();
-        self.wind(next.unwrap_or(Time::NEVER));
+        self.wind(next);
     }
 
     /// Wakes those whose time is up, for they have no timer of their own where the pool's
@@ -49,7 +71,7 @@ impl<P> State<P> {
     fn call_time(&mut self) {
         let (now, shortest) = (self.now, self.waiters.shortest_wait());
         let (mut due, mut next) = (Vec::new(), Time::NEVER);
-        for (key, waiter) in self.waiters.in_line() {
+        for waiter in self.waiters.in_line() {
             let soonest = waiter.since.after(shortest);
             if soonest > now {
                 // Nobody behind can be due before that: they all came later.
@@ -59,13 +81,10 @@ impl<P> State<P> {
             if waiter.deadline > now {
                 next = next.min(waiter.deadline);
             } else {
-                due.push(key);
+                due.extend(waiter.call());
             }
         }
-        for key in due {
-            let waker = self.waiters.call(key);
-            self.out.wake(waker);
-        }
+        due.into_iter().for_each(|waker| self.out.wake(Some(waker)));
         self.wind(next);
     }
 

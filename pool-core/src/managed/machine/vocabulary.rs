@@ -85,7 +85,7 @@ pub(crate) enum Fast<P> {
     Unbound,
 }
 
-/// What a waiter finds in its node.
+/// What a waiter finds in its hands.
 #[derive(Debug)]
 pub(crate) enum Taken<P> {
     Got { connection: P, ticket: u64, hit: bool, waited: u64 },

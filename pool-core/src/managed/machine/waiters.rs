@@ -1,103 +1,211 @@
 //! The queue of those who wait for a connection, in order of arrival, with direct hand-off.
 //!
-//! A waiter is a node in a slab; its owner (an acquire future, or a parked thread) holds the key
-//! and is the only one who removes it. What a waiter gets is put *into its node*: a connection or
-//! a refusal. So nothing can be lost between "you are next" and "I am here": whoever removes the
-//! node takes what is in it, also when it only came to cancel.
+//! A [`Waiter`] is shared by its owner (an acquire future, or a parked thread) and the pool. What it
+//! gets is put *into its hands*: a connection or a refusal. So nothing can be lost between "you are
+//! next" and "I am here": the owner takes what is there, or leaves and gives it back.
 //!
 //! ```text
-//!             hand()                    remove()
-//!   Queued ------------> Handed(conn) -----------> gone
+//!             hand()                   take()
+//!   Queued ------------> Handed(conn) -----------> Gone
 //!    |  ^                    |
 //!    |  | rejoin()           | take_back(): nobody polled it for a while
 //!    |  +----- Dozing <------+
-//!    | refuse()                         remove()
-//!    +-----------------> Refused(why) -----------> gone
+//!    | refuse()               take_refusal()
+//!    +-----------------> Refused(why) -----------> Gone       from everywhere: leave()
 //! ```
 //!
-//! `Queued` nodes form a list in the order of their tickets, `Handed` nodes a list in the order of
-//! hand-off. A dozing node is in neither; it keeps its ticket and rejoins in front of all younger
-//! ones.
+//! A waiter has a lock of its own, always the inner one. Every arrow is drawn under the pool's lock
+//! but for `take()`: who was served needs nothing else of the pool. The pool learns of it when the
+//! connection comes back, or when it wants to take it back and finds it gone.
+//!
+//! Exactly those who are `Queued` are in line, in the order of their tickets. A dozing waiter keeps
+//! its ticket and rejoins in front of all younger ones.
 
+use std::collections::VecDeque;
 use std::task::Waker;
 
-use slab::Slab;
+use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time, Wait};
+use crate::sync::{Arc, Mutex, lock};
 
-use super::vocabulary::{Caller, Refusal, SlotKey, Time, Wait};
-
-pub(crate) type WaiterKey = usize;
-
+/// Who waits.
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
     pub(crate) ticket: u64,
     pub(crate) since: Time,
     pub(crate) deadline: Time,
     pub(crate) caller: Caller,
-    pub(crate) place: Place<P>,
+    hands: Mutex<Hands<P>>,
+}
+
+/// What a waiter has in hand, and how to reach it.
+#[derive(Debug)]
+struct Hands<P> {
+    place: Place<P>,
     /// How often a connection was taken back from it.
-    pub(crate) dozed: u32,
+    dozed: u32,
     waker: Option<Waker>,
-    prev: Option<WaiterKey>,
-    next: Option<WaiterKey>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Place<P> {
     Queued,
     Dozing,
-    Handed { slot: SlotKey, connection: P, at: Time },
+    Handed(Delivery<P>),
     Refused(Refusal),
+    /// It has taken what there was, or has left.
+    Gone,
 }
 
+/// A connection on its way to its user.
+#[derive(Debug)]
+pub(crate) struct Delivery<P> {
+    pub(crate) slot: SlotKey,
+    pub(crate) connection: P,
+    /// The connection had been used before.
+    pub(crate) hit: bool,
+    pub(crate) waited: u64,
+}
+
+impl<P> Waiter<P> {
+    /// Its ticket is the first the pool gives, unless it had one before.
+    pub(crate) fn new(wait: Wait, caller: Caller, waker: Option<Waker>) -> Self {
+        let Wait { since, deadline, ticket } = wait;
+        let hands = Hands { place: Place::Queued, dozed: 0, waker };
+        Self { ticket: ticket.unwrap_or(0), since, deadline, caller, hands: Mutex::new(hands) }
+    }
+
+    /// Its owner takes the connection that it was handed, if there is one.
+    pub(crate) fn take(&self) -> Option<Taken<P>> {
+        let mut hands = lock(&self.hands);
+        match std::mem::replace(&mut hands.place, Place::Gone) {
+            Place::Handed(Delivery { connection, hit, waited, .. }) => {
+                Some(Taken::Got { connection, ticket: self.ticket, hit, waited })
+            }
+            place => {
+                hands.place = place;
+                None
+            }
+        }
+    }
+
+    /// Its owner is told why there is no connection, if that is so.
+    pub(crate) fn take_refusal(&self) -> Option<Refusal> {
+        let mut hands = lock(&self.hands);
+        let Place::Refused(why) = hands.place else { return None };
+        hands.place = Place::Gone;
+        Some(why)
+    }
+
+    /// Whether it was handed a connection that it has not taken yet.
+    pub(crate) fn is_handed(&self) -> bool {
+        matches!(lock(&self.hands).place, Place::Handed(_))
+    }
+
+    /// The connection that was handed and not taken yet.
+    #[cfg(test)]
+    pub(crate) fn in_hand(&self) -> Option<P>
+    where
+        P: Copy,
+    {
+        match &lock(&self.hands).place {
+            Place::Handed(delivery) => Some(delivery.connection),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_dozing(&self) -> bool {
+        matches!(lock(&self.hands).place, Place::Dozing)
+    }
+
+    /// Stores who is to be woken, if given; the one before comes back in its place, to be dropped
+    /// outside the locks.
+    pub(crate) fn set_waker(&self, waker: &mut Option<Waker>) {
+        if waker.is_some() {
+            std::mem::swap(&mut lock(&self.hands).waker, waker);
+        }
+    }
+
+    /// Who is to be woken, without anything in hand.
+    #[must_use]
+    pub(crate) fn call(&self) -> Option<Waker> {
+        lock(&self.hands).waker.take()
+    }
+
+    /// Puts the outcome into its hands; its owner is to be woken. Tells too how often it dozed.
+    pub(crate) fn put(&self, place: Place<P>) -> (Option<Waker>, u32) {
+        let mut hands = lock(&self.hands);
+        hands.place = place;
+        (hands.waker.take(), hands.dozed)
+    }
+
+    /// Takes a connection back, unless its owner has come for it; its ticket is kept.
+    pub(crate) fn take_back(&self) -> Option<Delivery<P>> {
+        let mut hands = lock(&self.hands);
+        match std::mem::replace(&mut hands.place, Place::Dozing) {
+            Place::Handed(delivery) => {
+                hands.dozed += 1;
+                Some(delivery)
+            }
+            place => {
+                hands.place = place;
+                None
+            }
+        }
+    }
+
+    /// Its owner leaves: tells where it was, with what was in its hands.
+    pub(crate) fn leave(&self) -> (Place<P>, Option<Waker>) {
+        let mut hands = lock(&self.hands);
+        (std::mem::replace(&mut hands.place, Place::Gone), hands.waker.take())
+    }
+}
+
+/// Those who can be handed a connection, in the order of their tickets.
 #[derive(Debug)]
 pub(crate) struct Waiters<P> {
-    nodes: Slab<Waiter<P>>,
-    queued: List,
-    handed: List,
+    /// Who leaves from the middle leaves a gap; there is none at either end.
+    line: VecDeque<(u64, Option<Arc<Waiter<P>>>)>,
+    queued: usize,
+    /// Those who are not in line, nor were handed a connection: dozing, or not told yet that they
+    /// were refused.
+    aside: usize,
     /// The shortest time that anybody allowed since the queue was last empty.
     shortest_wait: u64,
 }
 
-#[derive(Debug, Default)]
-struct List {
-    head: Option<WaiterKey>,
-    tail: Option<WaiterKey>,
-    len: usize,
-}
-
 impl<P> Waiters<P> {
     pub(crate) fn new() -> Self {
-        let (queued, handed) = (List::default(), List::default());
-        Self { nodes: Slab::new(), queued, handed, shortest_wait: u64::MAX }
+        Self { line: VecDeque::new(), queued: 0, aside: 0, shortest_wait: u64::MAX }
     }
 
-    /// Everyone who has not taken an outcome yet: queued, dozing or with one in hand.
+    /// Everyone who waits, but for those who were handed a connection.
     pub(crate) fn len(&self) -> usize {
-        self.nodes.len()
+        self.queued + self.aside
     }
 
     /// Those who can be handed a connection.
+    #[inline]
     pub(crate) fn queued(&self) -> usize {
-        self.queued.len
+        self.queued
     }
 
-    pub(crate) fn oldest(&self) -> Option<(WaiterKey, &Waiter<P>)> {
-        self.queued.head.map(|key| (key, &self.nodes[key]))
+    pub(crate) fn oldest(&self) -> Option<&Waiter<P>> {
+        self.line.front().and_then(|(_, waiter)| waiter.as_deref())
     }
 
     /// Those who can be handed a connection, oldest first.
-    pub(crate) fn in_line(&self) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
-        self.list(&self.queued)
+    pub(crate) fn in_line(&self) -> impl Iterator<Item = &Waiter<P>> {
+        self.line.iter().filter_map(|(_, waiter)| waiter.as_deref())
     }
 
-    /// Those with a connection in hand that they have not taken, longest first.
-    pub(crate) fn handed(&self) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
-        self.list(&self.handed)
+    /// Whether the one with this ticket is in line.
+    pub(crate) fn has(&self, ticket: u64) -> bool {
+        let is_last = self.line.back().is_some_and(|(last, _)| *last == ticket);
+        is_last || self.find(ticket).is_some_and(|at| self.line[at].1.is_some())
     }
 
-    fn list(&self, list: &List) -> impl Iterator<Item = (WaiterKey, &Waiter<P>)> {
-        let after = |key: &WaiterKey| self.nodes[*key].next;
-        std::iter::successors(list.head, after).map(|key| (key, &self.nodes[key]))
+    fn find(&self, ticket: u64) -> Option<usize> {
+        self.line.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
     }
 
     /// Nobody in line waits for less time than this.
@@ -105,170 +213,75 @@ impl<P> Waiters<P> {
         self.shortest_wait
     }
 
-    pub(crate) fn place(&self, key: WaiterKey) -> &Place<P> {
-        &self.nodes[key].place
-    }
-
-    pub(crate) fn caller(&self, key: WaiterKey) -> Caller {
-        self.nodes[key].caller
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiter<P>> {
-        self.nodes.iter().map(|(_, waiter)| waiter)
-    }
-
     /// Adds a waiter behind everyone with an older ticket.
-    pub(crate) fn push(
-        &mut self,
-        ticket: u64,
-        wait: Wait,
-        caller: Caller,
-        waker: Option<Waker>,
-    ) -> WaiterKey {
-        let Wait { since, deadline, .. } = wait;
-        let key = self.nodes.insert(Waiter {
-            ticket,
-            since,
-            deadline,
-            caller,
-            place: Place::Queued,
-            dozed: 0,
-            waker,
-            prev: None,
-            next: None,
-        });
-        self.link_by_ticket(key);
-        key
-    }
-
-    /// Stores who is to be woken, if given; the one before comes back in its place, to be dropped
-    /// outside the lock.
-    pub(crate) fn set_waker(&mut self, key: WaiterKey, waker: &mut Option<Waker>) {
-        if waker.is_some() {
-            std::mem::swap(&mut self.nodes[key].waker, waker);
-        }
-    }
-
-    /// Who is to be woken, without anything in hand.
-    #[must_use]
-    pub(crate) fn call(&mut self, key: WaiterKey) -> Option<Waker> {
-        self.nodes[key].waker.take()
-    }
-
-    /// Puts a connection into a queued waiter's hands; its owner is to be woken.
-    #[must_use]
-    pub(crate) fn hand(
-        &mut self,
-        key: WaiterKey,
-        slot: SlotKey,
-        connection: P,
-        at: Time,
-    ) -> Option<Waker> {
-        self.unlink(key);
-        self.nodes[key].place = Place::Handed { slot, connection, at };
-        link_last(&mut self.nodes, &mut self.handed, key);
-        self.nodes[key].waker.take()
-    }
-
-    /// Tells a queued waiter that there will be no connection; its owner is to be woken.
-    #[must_use]
-    pub(crate) fn refuse(&mut self, key: WaiterKey, why: Refusal) -> Option<Waker> {
-        self.unlink(key);
-        self.nodes[key].place = Place::Refused(why);
-        self.nodes[key].waker.take()
-    }
-
-    /// Takes a handed connection back from a waiter that nobody polls; its place is kept.
-    pub(crate) fn take_back(&mut self, key: WaiterKey) -> (SlotKey, P, Caller) {
-        self.unlink(key);
-        let waiter = &mut self.nodes[key];
-        waiter.dozed += 1;
-        match std::mem::replace(&mut waiter.place, Place::Dozing) {
-            Place::Handed { slot, connection, .. } => (slot, connection, waiter.caller),
-            _ => unreachable!("only handed waiters are in the handed list"),
-        }
-    }
-
-    /// A dozing waiter is polled again: it queues where it was. Tells when its time is up.
-    pub(crate) fn rejoin(&mut self, key: WaiterKey) -> Time {
-        debug_assert!(matches!(self.nodes[key].place, Place::Dozing));
-        self.nodes[key].place = Place::Queued;
-        self.link_by_ticket(key);
-        self.nodes[key].deadline
-    }
-
-    /// Ends a waiter. Whatever it was handed comes with it.
-    pub(crate) fn remove(&mut self, key: WaiterKey) -> (Waiter<P>, Option<Waker>) {
-        self.unlink(key);
-        let mut waiter = self.nodes.remove(key);
-        let waker = waiter.waker.take();
-        if self.nodes.is_empty() && self.nodes.capacity() > 1024 {
-            self.nodes = Slab::new(); // a burst is over: give its memory back
-        }
-        (waiter, waker)
-    }
-
-    /// Takes the waker of every waiter, so that all look again.
-    pub(crate) fn wake_all(&mut self, wake: &mut Vec<Waker>) {
-        wake.extend(self.nodes.iter_mut().filter_map(|(_, waiter)| waiter.waker.take()));
-    }
-
-    fn link_by_ticket(&mut self, key: WaiterKey) {
-        let Waiter { ticket, since, deadline, .. } = self.nodes[key];
-        let others = if self.queued.len == 0 { u64::MAX } else { self.shortest_wait };
-        self.shortest_wait = others.min(deadline.since(since));
-        match self.queued.tail {
-            Some(tail) if self.nodes[tail].ticket > ticket => {
-                // A returning elder: the few who are older still are at the very front.
-                let mut at = self.queued.head.expect("a list with a tail has a head");
-                while self.nodes[at].ticket < ticket {
-                    at = self.nodes[at].next.expect("the tail is younger");
-                }
-                link_before(&mut self.nodes, &mut self.queued, key, at);
+    pub(crate) fn push(&mut self, waiter: Arc<Waiter<P>>) {
+        let others = if self.queued == 0 { u64::MAX } else { self.shortest_wait };
+        self.shortest_wait = others.min(waiter.deadline.since(waiter.since));
+        self.queued += 1;
+        let ticket = waiter.ticket;
+        let place = (ticket, Some(waiter));
+        match self.line.back() {
+            Some((last, _)) if *last > ticket => {
+                let at = self.line.partition_point(|(other, _)| *other < ticket);
+                self.line.insert(at, place);
             }
-            _ => link_last(&mut self.nodes, &mut self.queued, key),
+            _ => self.line.push_back(place),
         }
     }
 
-    fn unlink(&mut self, key: WaiterKey) {
-        let list = match self.nodes[key].place {
-            Place::Queued => &mut self.queued,
-            Place::Handed { .. } => &mut self.handed,
-            Place::Dozing | Place::Refused(_) => return,
-        };
-        let (prev, next) = (self.nodes[key].prev.take(), self.nodes[key].next.take());
-        match prev {
-            Some(prev) => self.nodes[prev].next = next,
-            None => list.head = next,
-        }
-        match next {
-            Some(next) => self.nodes[next].prev = prev,
-            None => list.tail = prev,
-        }
-        list.len -= 1;
+    /// A dozing waiter is polled again: it queues where it was.
+    pub(crate) fn rejoin(&mut self, waiter: Arc<Waiter<P>>) {
+        self.aside -= 1;
+        lock(&waiter.hands).place = Place::Queued;
+        self.push(waiter);
     }
-}
 
-fn link_last<P>(nodes: &mut Slab<Waiter<P>>, list: &mut List, key: WaiterKey) {
-    nodes[key].prev = list.tail;
-    match list.tail {
-        Some(tail) => nodes[tail].next = Some(key),
-        None => list.head = Some(key),
+    /// One who is not in line has no connection in hand any more, or will have none.
+    pub(crate) fn step_aside(&mut self) {
+        self.aside += 1;
     }
-    list.tail = Some(key);
-    list.len += 1;
-}
 
-fn link_before<P>(nodes: &mut Slab<Waiter<P>>, list: &mut List, key: WaiterKey, at: WaiterKey) {
-    let prev = nodes[at].prev;
-    nodes[key].prev = prev;
-    nodes[key].next = Some(at);
-    nodes[at].prev = Some(key);
-    match prev {
-        Some(prev) => nodes[prev].next = Some(key),
-        None => list.head = Some(key),
+    /// One of those aside is no more.
+    pub(crate) fn forget_aside(&mut self) {
+        self.aside -= 1;
     }
-    list.len += 1;
+
+    /// Takes the first out of the line.
+    pub(crate) fn pop(&mut self) -> Option<Arc<Waiter<P>>> {
+        let (_, waiter) = self.line.pop_front()?;
+        self.queued -= 1;
+        self.trim();
+        waiter
+    }
+
+    /// One of those in line leaves.
+    pub(crate) fn remove(&mut self, ticket: u64) {
+        let at = self.find(ticket).expect("who is queued is in line");
+        self.line[at].1 = None;
+        self.queued -= 1;
+        self.trim();
+        if self.line.len() > 2 * self.queued + 64 {
+            self.line.retain(|(_, waiter)| waiter.is_some());
+        }
+    }
+
+    /// No gap stays at either end.
+    fn trim(&mut self) {
+        while let Some((_, None)) = self.line.front() {
+            self.line.pop_front();
+        }
+        while let Some((_, None)) = self.line.back() {
+            self.line.pop_back();
+        }
+        if self.line.is_empty() && self.line.capacity() > 1024 {
+            self.line = VecDeque::new(); // a burst is over: give its memory back
+        }
+    }
+
+    /// Takes the waker of everyone in line, so that all look again.
+    pub(crate) fn wake_all(&mut self, wake: &mut Vec<Waker>) {
+        wake.extend(self.in_line().filter_map(Waiter::call));
+    }
 }
 
 #[cfg(all(test, not(pool_loom)))]
@@ -278,30 +291,58 @@ mod tests {
     use super::*;
     use crate::managed::machine::vocabulary::Who;
 
+    fn waiter(ticket: u64) -> Arc<Waiter<()>> {
+        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
+        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: Some(ticket) };
+        Arc::new(Waiter::new(wait, caller, None))
+    }
+
+    fn line(waiters: &Waiters<()>) -> Vec<u64> {
+        waiters.in_line().map(|waiter| waiter.ticket).collect()
+    }
+
     #[test]
     fn r02_whoever_returns_stands_where_the_ticket_says() {
-        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
-        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: None };
-        let mut waiters = Waiters::<()>::new();
+        let mut waiters = Waiters::new();
         for ticket in [5, 6, 9, 3, 1, 2, 4, 8, 7] {
-            waiters.push(ticket, wait, caller, None);
+            waiters.push(waiter(ticket));
         }
-        let line: Vec<_> = waiters.in_line().map(|(_, waiter)| waiter.ticket).collect();
-        assert_eq!(line, [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(line(&waiters), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn r02_who_leaves_from_the_middle_changes_nobodys_place() {
+        let mut waiters = Waiters::new();
+        for ticket in 0..1000 {
+            waiters.push(waiter(ticket));
+        }
+        for ticket in (0..1000).filter(|ticket| ticket % 7 != 3) {
+            waiters.remove(ticket);
+            let stayed = (0..1000).filter(|other| other % 7 == 3 || *other > ticket);
+            assert!(line(&waiters).into_iter().eq(stayed), "after {ticket} left");
+            assert!(waiters.line.len() <= 2 * waiters.queued() + 64, "gaps are closed");
+        }
+        // One who comes back to a gap's place.
+        waiters.push(waiter(500));
+        let mut served = Vec::new();
+        while let Some(first) = waiters.oldest().map(|waiter| waiter.ticket) {
+            assert_eq!(waiters.pop().map(|waiter| waiter.ticket), Some(first));
+            served.push(first);
+        }
+        let mut expected: Vec<_> = (0..1000).filter(|ticket| ticket % 7 == 3).collect();
+        expected.push(500);
+        expected.sort_unstable();
+        assert_eq!(served, expected);
+        assert_eq!((waiters.queued(), waiters.line.len()), (0, 0));
     }
 
     #[test]
     fn the_memory_of_a_burst_is_given_back() {
-        let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
-        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: None };
-        for (burst, kept) in [(4, 4), (1024, 1024), (1025, 0), (3000, 0)] {
-            let mut waiters = Waiters::<()>::new();
-            let keys: Vec<_> =
-                (0..burst).map(|ticket| waiters.push(ticket, wait, caller, None)).collect();
-            for key in keys {
-                waiters.remove(key);
-            }
-            assert_eq!(waiters.nodes.capacity(), kept, "after {burst}");
+        for (burst, kept) in [(4, true), (1025, false), (3000, false)] {
+            let mut waiters = Waiters::new();
+            (0..burst).for_each(|ticket| waiters.push(waiter(ticket)));
+            (0..burst).for_each(|ticket| waiters.remove(ticket));
+            assert_eq!(waiters.line.capacity() > 0, kept, "after {burst}");
         }
     }
 }
