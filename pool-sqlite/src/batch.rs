@@ -1,10 +1,15 @@
 //! [`Batch`] on SQLite: multi-row statements in one immediate transaction, ids by `json_each`.
 //!
-//! Rows are encoded as they come into a flat arena, a few statements at a time, which goes over to
-//! the connection's thread in one hop. The transaction spans the hops; a batch that is dropped on
-//! the way is rolled back before the connection is used again.
+//! Rows are encoded as they come into a flat arena, a few statements at a time: a hop, which goes
+//! over to the connection's thread. While that executes one, the next are encoded here: at most
+//! three are in memory. The whole batch is one job and one transaction there; the last hop commits.
+//! A batch that is dropped on the way is rolled back before the connection is used again.
 
+use std::future::{Future, poll_fn};
 use std::ops::Range;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
 
 use pool_sql::plan::{ids_per_statement, json_ids};
 use pool_sql::{
@@ -13,12 +18,14 @@ use pool_sql::{
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
+use tokio::sync::mpsc;
 
 use crate::connection::SqliteConnection;
 use crate::error::SqliteError;
+use crate::open::Opened;
 
 const DIALECT: Dialect = Dialect::Sqlite;
-/// Statements that go over in one hop.
+/// Statements in a hop.
 const STATEMENTS_A_HOP: usize = 4;
 
 impl Batch for SqliteConnection {
@@ -83,60 +90,81 @@ impl SqliteConnection {
         chunker: Chunker,
         sql: impl Fn(usize) -> Result<String, PlanError> + Send,
         rows: I,
-        mut progress: impl FnMut(Progress) + Send,
+        progress: impl FnMut(Progress) + Send,
     ) -> Result<BatchReport, SqliteError>
     where
         I: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send,
     {
         let mut chunks = chunker.chunks(rows);
-        let Some(mut hop) = Hop::fill(&mut chunks, &chunker, &sql)? else {
+        let mut texts = Texts::default();
+        let mut fill = move |hop: &mut Hop| hop.fill(&mut chunks, &chunker, &mut texts, &sql);
+        let mut first = Hop::default();
+        fill(&mut first)?;
+        if first.chunks.is_empty() {
             return Ok(BatchReport::default());
-        };
+        }
         let watch = self.watch();
-        let bounds = match self.begin().await {
-            Ok(bounds) => bounds,
-            Err(error) => return watch.done(Err(error)),
-        };
-        // From here on, whoever comes next undoes the batch, unless it is done.
-        self.undo = Some(bounds.undo);
-        let (mut report, mut so_far) = (BatchReport::default(), Progress::default());
-        let done = loop {
-            let sizes = std::mem::take(&mut hop.chunks);
-            match self.run_on(move |opened| hop.execute(&opened.connection)).await {
-                Ok(Ok(done)) => done.into_iter().for_each(|(n, hit)| report.add_statement(n, hit)),
-                Ok(Err(error)) => break Err(error.into()),
-                Err(error) => break Err(error),
-            }
-            for rows in sizes {
-                so_far.add_chunk(rows);
-                progress(so_far);
-            }
-            hop = match Hop::fill(&mut chunks, &chunker, &sql) {
-                Ok(Some(next)) => next,
-                Ok(None) => break self.finish(bounds).await,
-                Err(error) => break Err(error.into()),
-            };
-        };
+        let done = self.write_hops(first, fill, progress).await;
         match done {
-            Ok(()) => self.undo = None,
+            Ok(_) => self.undo = None,
             Err(_) => drop(self.come_home().await),
         }
-        watch.done(done.map(|()| report))
+        watch.done(done)
     }
 
-    /// Begins what makes the batch all or nothing.
-    async fn begin(&mut self) -> Result<Bounds, SqliteError> {
+    /// Executes a hop and those that follow it, in a transaction or a savepoint.
+    async fn write_hops(
+        &mut self,
+        first: Hop,
+        mut fill: impl FnMut(&mut Hop) -> Result<(), PlanError> + Send,
+        mut progress: impl FnMut(Progress) + Send,
+    ) -> Result<BatchReport, SqliteError> {
         self.come_home().await?;
         let bounds = match self.here()?.connection.is_autocommit() {
             true => Bounds::TRANSACTION,
             false => Bounds::SAVEPOINT,
         };
-        self.run_on(move |opened| opened.connection.execute_batch(bounds.begin)).await??;
-        Ok(bounds)
-    }
-
-    async fn finish(&mut self, bounds: Bounds) -> Result<(), SqliteError> {
-        Ok(self.run_on(move |opened| opened.connection.execute_batch(bounds.end)).await??)
+        // From here on, whoever comes next undoes the batch, unless it is done.
+        self.undo = Some(bounds.undo);
+        let (filled, inbox) = mpsc::channel(1);
+        let (outbox, mut executed) = mpsc::unbounded_channel();
+        let job = move |opened: &mut Opened| bounds.execute(&opened.connection, inbox, &outbox);
+        let mut running = pin!(self.run_on(job));
+        let (mut report, mut so_far) = (BatchReport::default(), Progress::default());
+        let mut note = |hop: &mut Hop| {
+            hop.done.drain(..).for_each(|(rows, hit)| report.add_statement(rows, hit));
+            for rows in hop.chunks.drain(..) {
+                so_far.add_chunk(rows);
+                progress(so_far);
+            }
+        };
+        let (mut hop, mut early, mut unfit) = (first, Poll::Pending, Ok(()));
+        loop {
+            let is_last = hop.is_last;
+            // If the thread takes no more, it will say why.
+            if filled.send(hop).await.is_err() || is_last {
+                break;
+            }
+            if early.is_pending() {
+                early = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await;
+            }
+            hop = executed.try_recv().unwrap_or_default();
+            note(&mut hop);
+            unfit = fill(&mut hop);
+            if unfit.is_err() {
+                break;
+            }
+        }
+        drop(filled);
+        match early {
+            Poll::Ready(ran) => ran??,
+            Poll::Pending => running.await??,
+        }
+        while let Ok(mut hop) = executed.try_recv() {
+            note(&mut hop);
+        }
+        unfit?;
+        Ok(report)
     }
 
     async fn query_ids(
@@ -181,16 +209,39 @@ impl Bounds {
         end: "RELEASE pool_batch",
         undo: "ROLLBACK TO pool_batch; RELEASE pool_batch",
     };
+
+    /// Executes hops as they come in, on the connection's thread; each goes out again. If the last
+    /// one never comes, nothing is committed.
+    fn execute(
+        self,
+        connection: &Connection,
+        mut inbox: mpsc::Receiver<Hop>,
+        outbox: &mpsc::UnboundedSender<Hop>,
+    ) -> rusqlite::Result<()> {
+        connection.execute_batch(self.begin)?;
+        while let Some(mut hop) = inbox.blocking_recv() {
+            hop.execute(connection)?;
+            if hop.is_last {
+                connection.execute_batch(self.end)?;
+            }
+            let _ = outbox.send(hop);
+        }
+        Ok(())
+    }
 }
 
-/// A few statements with their values, on the way to the connection's thread.
+/// A few statements with their values, on the way to the connection's thread, and back for more.
 #[derive(Default)]
 struct Hop {
-    statements: Vec<(String, usize, Range<usize>)>,
+    statements: Vec<(Arc<str>, usize, Range<usize>)>,
     cells: Vec<Cell>,
     bytes: Vec<u8>,
     /// The chunks it was filled with, in rows.
     chunks: Vec<usize>,
+    /// It is not full: no rows come after these.
+    is_last: bool,
+    /// For each statement that was executed, how many rows it was given and how many it touched.
+    done: Vec<(usize, u64)>,
 }
 
 enum Cell {
@@ -201,25 +252,49 @@ enum Cell {
     Blob(Range<usize>),
 }
 
+/// The statements' texts by their number of rows: there are few, and they are long.
+#[derive(Default)]
+struct Texts(Vec<(usize, Arc<str>)>);
+
+impl Texts {
+    fn of(
+        &mut self,
+        rows: usize,
+        sql: impl Fn(usize) -> Result<String, PlanError>,
+    ) -> Result<Arc<str>, PlanError> {
+        if let Some((_, text)) = self.0.iter().find(|(other, _)| *other == rows) {
+            return Ok(text.clone());
+        }
+        let text: Arc<str> = sql(rows)?.into();
+        self.0.push((rows, text.clone()));
+        Ok(text)
+    }
+}
+
 impl Hop {
-    /// The next few statements, or none if there are no more rows.
+    /// Replaces what it carries by the next few statements, or nothing if there are no more rows.
     fn fill<'r, R: AsRef<[Value<'r>]>>(
+        &mut self,
         chunks: &mut impl Iterator<Item = Result<Vec<R>, PlanError>>,
         chunker: &Chunker,
+        texts: &mut Texts,
         sql: impl Fn(usize) -> Result<String, PlanError>,
-    ) -> Result<Option<Self>, PlanError> {
-        let mut hop = Self::default();
+    ) -> Result<(), PlanError> {
+        self.statements.clear();
+        self.cells.clear();
+        self.bytes.clear();
         for chunk in chunks.take(STATEMENTS_A_HOP) {
             let chunk = chunk?;
             for rows in chunker.statements(&chunk) {
-                hop.add(sql(rows.len())?, rows);
+                self.add(texts.of(rows.len(), &sql)?, rows);
             }
-            hop.chunks.push(chunk.len());
+            self.chunks.push(chunk.len());
         }
-        Ok((!hop.chunks.is_empty()).then_some(hop))
+        self.is_last = self.chunks.len() < STATEMENTS_A_HOP;
+        Ok(())
     }
 
-    fn add<'r>(&mut self, sql: String, rows: &[impl AsRef<[Value<'r>]>]) {
+    fn add<'r>(&mut self, sql: Arc<str>, rows: &[impl AsRef<[Value<'r>]>]) {
         let from = self.cells.len();
         for value in rows.iter().flat_map(|row| row.as_ref()) {
             let cell = self.cell(value);
@@ -257,26 +332,27 @@ impl Hop {
         from..self.bytes.len()
     }
 
-    /// Runs the statements; says for each how many rows it was given and how many it touched.
-    fn execute(&self, connection: &Connection) -> rusqlite::Result<Vec<(usize, u64)>> {
-        let run = |(sql, rows, cells): &(String, usize, Range<usize>)| {
+    /// Runs the statements.
+    fn execute(&mut self, connection: &Connection) -> rusqlite::Result<()> {
+        for (sql, rows, cells) in &self.statements {
             let mut statement = connection.prepare_cached(sql)?;
-            let values = self.cells[cells.clone()].iter().map(|cell| Bound { cell, hop: self });
+            let values = self.cells[cells.clone()].iter();
+            let values = values.map(|cell| Bound { cell, bytes: &self.bytes });
             let affected = statement.execute(rusqlite::params_from_iter(values))?;
-            Ok((*rows, affected as u64))
-        };
-        self.statements.iter().map(run).collect()
+            self.done.push((*rows, affected as u64));
+        }
+        Ok(())
     }
 }
 
 struct Bound<'h> {
     cell: &'h Cell,
-    hop: &'h Hop,
+    bytes: &'h [u8],
 }
 
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        let bytes = |range: &Range<usize>| &self.hop.bytes[range.clone()];
+        let bytes = |range: &Range<usize>| &self.bytes[range.clone()];
         Ok(ToSqlOutput::Borrowed(match self.cell {
             Cell::Null => ValueRef::Null,
             Cell::Integer(number) => ValueRef::Integer(*number),
@@ -296,8 +372,7 @@ fn query(
     let mut statement = connection.prepare_cached(sql)?;
     // A list in one of the driver's versions that we work with, an iterator in the other.
     #[allow(clippy::useless_conversion)]
-    let columns: std::sync::Arc<[Box<str>]> =
-        statement.column_names().into_iter().map(Box::from).collect();
+    let columns: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
     let mut found = statement.query(values)?;
     while let Some(row) = found.next()? {
         let value = |at| row.get_ref(at).and_then(|value| own(value, at));
