@@ -277,10 +277,10 @@ struct ActivityInner {
 
 impl Activity {
     /// Marks the connection busy until the returned guard is dropped.
-    pub fn busy(&self) -> Busy {
+    pub fn busy(&self) -> Busy<'_> {
         self.0.since.store(nanos().saturating_add(1), Ordering::Relaxed);
         self.0.used.store(true, Ordering::Relaxed);
-        Busy(self.clone())
+        Busy(self)
     }
 
     /// The name that the present user of the connection gave to what it does.
@@ -318,15 +318,14 @@ impl Activity {
 
 /// Marks a connection busy until it is dropped, see [`Activity::busy`].
 #[derive(Debug)]
-pub struct Busy(Activity);
+pub struct Busy<'a>(&'a Activity);
 
-impl Drop for Busy {
+impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        let inner = &self.0.0;
-        let since = inner.since.swap(0, Ordering::Relaxed);
-        if since > 0 {
-            inner.total.fetch_add(nanos().saturating_sub(since - 1), Ordering::Relaxed);
-        }
+        // Only who has the connection writes here; others read.
+        let (total, inner) = (self.0.total(), &self.0.0);
+        inner.since.store(0, Ordering::Relaxed);
+        inner.total.store(total, Ordering::Relaxed);
     }
 }
 

@@ -21,7 +21,7 @@ impl SqliteConnection {
         let name: Arc<str> = to.display().to_string().into();
         let watch = self.watch();
         let done = self.run(move |opened| copy(opened, &to)).await;
-        watch.done(done.and_then(|done| done.map_err(|error| error.of(&name))))
+        watch.done(&self.shared, done.and_then(|done| done.map_err(|error| error.of(&name))))
     }
 }
 

@@ -109,7 +109,7 @@ impl SqliteConnection {
             Ok(_) => self.undo = None,
             Err(_) => drop(self.come_home().await),
         }
-        watch.done(done)
+        watch.done(&self.shared, done)
     }
 
     /// Executes a hop and those that follow it, in a transaction or a savepoint.

@@ -63,6 +63,8 @@ pub struct SqliteConnection {
     pub(crate) activity: Activity,
     /// Somebody ran something since the pool last looked.
     pub(crate) used: bool,
+    /// It was clean when the pool last looked.
+    pub(crate) was_clean: bool,
     /// What has to run before the next use, since the last was cut short.
     pub(crate) undo: Option<&'static str>,
     pub(crate) changes_at_checkpoint: u64,
@@ -102,6 +104,7 @@ impl SqliteConnection {
             shared,
             activity,
             used: false,
+            was_clean: false,
             undo: None,
             changes_at_checkpoint: 0,
             changes_to_checkpoint: FEW_CHANGES,
@@ -125,7 +128,7 @@ impl SqliteConnection {
     {
         let watch = self.watch();
         let ran = self.run(move |opened| run(&mut opened.connection)).await;
-        watch.done(ran.and_then(|ran| Ok(ran?)))
+        watch.done(&self.shared, ran.and_then(|ran| Ok(ran?)))
     }
 
     /// Runs a closure in place, on the caller's thread: for statements that take microseconds, such
@@ -144,7 +147,7 @@ impl SqliteConnection {
     {
         let watch = self.watch();
         if let Err(error) = self.come_home().await {
-            return watch.done(Err(error));
+            return watch.done(&self.shared, Err(error));
         }
         let (mut busy_since, mut pause) = (None, FIRST_LOOK);
         loop {
@@ -152,11 +155,11 @@ impl SqliteConnection {
             let ran = self.in_place(Duration::ZERO, &mut run);
             let is_busy = ran.as_ref().is_err_and(SqliteError::is_busy);
             if !is_busy || before != self.standing() {
-                return watch.done(ran);
+                return watch.done(&self.shared, ran);
             }
             let since: Instant = *busy_since.get_or_insert_with(Instant::now);
             if since.elapsed() + pause > self.shared.options.busy_timeout {
-                return watch.done(ran);
+                return watch.done(&self.shared, ran);
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
@@ -175,7 +178,7 @@ impl SqliteConnection {
         let watch = self.watch();
         if !self.is_home() {
             let text = "the last statement was given up and has not ended yet";
-            return watch.done(Err(SqliteError::text(SqliteErrorKind::Busy, text)));
+            return watch.done(&self.shared, Err(SqliteError::text(SqliteErrorKind::Busy, text)));
         }
         let patience = self.shared.options.busy_timeout;
         let undo = self.undo.take();
@@ -185,7 +188,7 @@ impl SqliteConnection {
             }
             run(connection)
         });
-        watch.done(ran)
+        watch.done(&self.shared, ran)
     }
 
     /// Runs something on this thread.
@@ -196,7 +199,7 @@ impl SqliteConnection {
     ) -> Result<T, SqliteError> {
         self.used = true;
         let _busy = self.activity.busy();
-        let opened = self.here()?;
+        let Home::Here(opened) = &mut self.home else { return Err(gone()) };
         opened.given_up.store(false, Ordering::Release);
         opened.wait_for_locks(patience);
         match catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection))) {
@@ -244,12 +247,12 @@ impl SqliteConnection {
             };
             let (done, again) = match self.run(attempt).await {
                 Ok(ran) => ran,
-                Err(error) => return watch.done(Err(error)),
+                Err(error) => return watch.done(&self.shared, Err(error)),
             };
             let may_wait = begun.elapsed() <= self.shared.options.busy_timeout;
             match done {
                 Err(error) if error.is_worth_a_new_transaction() && may_wait => run = again,
-                done => return watch.done(done),
+                done => return watch.done(&self.shared, done),
             }
             sleep(pause).await;
             pause = (pause * 2).min(LONGEST_LOOK);
@@ -277,7 +280,8 @@ impl SqliteConnection {
             return Err(gone());
         };
         self.used = true;
-        let _busy = self.activity.busy();
+        let activity = self.activity.clone();
+        let _busy = activity.busy();
         let Running { home, outcome, interrupt } = self.worker.run_with(opened, move |opened| {
             opened.wait_for_locks(patience);
             run(opened)
@@ -353,7 +357,7 @@ impl SqliteConnection {
 
     /// Tells the observers that a statement begins.
     pub(crate) fn watch(&self) -> Watch {
-        Watch::begin(self.shared.clone(), self.activity.operation())
+        Watch::begin(&self.shared, self.activity.operation())
     }
 }
 

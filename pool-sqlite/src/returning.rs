@@ -14,6 +14,16 @@ use crate::open::{Opened, Role};
 impl SqliteConnection {
     /// What is left behind, without touching the file.
     pub(crate) fn condition(&mut self) -> Condition {
+        let is_home = matches!(self.home, Home::Here(_));
+        if is_home && self.was_clean && !self.used {
+            return Condition::Clean; // nobody ran anything since
+        }
+        let condition = self.look();
+        self.was_clean = condition == Condition::Clean;
+        condition
+    }
+
+    fn look(&mut self) -> Condition {
         // Upkeep is for those who come back, not for those who are about to go out.
         let upkeep = std::mem::take(&mut self.used) && self.upkeep_is_due();
         if !self.is_home() && matches!(self.home, Home::Away { .. }) {
@@ -26,12 +36,12 @@ impl SqliteConnection {
             }
         };
         let connection = &opened.connection;
-        let idle = connection.transaction_state(Some("main"));
+        let idle = || connection.transaction_state(Some(c"main"));
         if opened.panicked {
             Condition::Dirty(Cause::Panicked)
         } else if self.undo.is_some() || !connection.is_autocommit() {
             Condition::Dirty(Cause::Transaction)
-        } else if !matches!(idle, Ok(TransactionState::None)) {
+        } else if !matches!(idle(), Ok(TransactionState::None)) {
             Condition::Dirty(Cause::Running)
         } else if opened.touched.load(Ordering::Relaxed) {
             Condition::Dirty(Cause::SessionState)
@@ -73,7 +83,7 @@ impl SqliteConnection {
                 let written = upkeep.then(|| shared.keep_up(opened, optimize));
                 let connection = &opened.connection;
                 // A statement that somebody forgot to finish goes with its connection only.
-                let idle = connection.transaction_state(Some("main"));
+                let idle = connection.transaction_state(Some(c"main"));
                 let idle = matches!(idle, Ok(TransactionState::None));
                 if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
                     return Ok::<_, SqliteError>((false, written));
