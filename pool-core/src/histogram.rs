@@ -27,6 +27,7 @@ impl Histogram {
         self.record_nanos(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     }
 
+    #[inline]
     pub(crate) fn record_nanos(&mut self, nanos: u64) {
         self.buckets[index(nanos)] += 1;
         self.sum += u128::from(nanos);
@@ -104,6 +105,7 @@ impl fmt::Debug for Histogram {
     }
 }
 
+#[inline]
 fn index(nanos: u64) -> usize {
     if nanos < 1 << FIRST {
         return 0;

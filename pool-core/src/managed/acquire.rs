@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use super::guard::{ManagedGuard, judge_checkout};
 use super::machine::state::State;
 use super::machine::tuning::nanos;
-use super::machine::vocabulary::{Caller, Fast, Fate, Refusal, Taken, Time, Verdict, Wait, Who};
+use super::machine::vocabulary::{Caller, Fate, Miss, Refusal, Taken, Time, Verdict, Wait, Who};
 use super::machine::waiters::Waiter;
 use super::shared::Shared;
 use super::slot::Live;
@@ -67,7 +67,6 @@ impl<'a, M: Manager> Acquire<'a, M> {
             timeout: self.timeout,
             begun: None,
             binds: 0,
-            ticket: None,
             waiter: None,
             look: false,
             at_home: false,
@@ -104,8 +103,6 @@ pin_project! {
         begun: Option<Begun>,
         // How often this future found a runtime for the pool.
         binds: u8,
-        // The place in the queue that an unfit connection must not cost.
-        ticket: Option<u64>,
         // In the queue, or served: shared with the pool.
         waiter: Option<Arc<Waiter<Box<Live<M>>>>>,
         // It is worth a look at once: there is something in its hands, or a runtime is needed.
@@ -207,60 +204,61 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let (shared, caller) = (self.shared, self.caller);
         if shared.has_queue() {
-            return self.join(now, cx, |_| ());
+            return self.join(now, cx, |_| None);
         }
-        match shared.with_at(now, |state| state.acquire(caller)) {
-            Fast::MustWait => self.join(now, cx, |_| ()),
-            fast => self.accept_fast(fast, cx),
+        let mut miss = Miss::MustWait;
+        match shared.with_at(now, |state| state.acquire(caller, &mut miss)) {
+            Some(live) => self.admit(live, 0, cx),
+            None if miss == Miss::MustWait => self.join(now, cx, |_| None),
+            None => self.missed(miss),
         }
     }
 
-    fn accept_fast(
-        self: Pin<&mut Self>,
-        fast: Fast<Box<Live<M>>>,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        match fast {
-            Fast::Got { connection, ticket, hit } => self.admit(connection, ticket, hit, None, cx),
-            Fast::Refused(why) => Some(Err(self.refused(why, false))),
-            Fast::Unbound => self.bind(),
-            Fast::MustWait => None,
+    fn missed(self: Pin<&mut Self>, miss: Miss) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        match miss {
+            Miss::Refused(why) => Some(Err(self.refused(why, false))),
+            Miss::Unbound => self.bind(),
+            Miss::MustWait => None,
         }
     }
 
     /// Joins the queue, in one lock section with what comes before; or need not, if there is none
-    /// any more. `None`: it waits.
+    /// any more. Who had its turn before keeps that: an unfit connection must not cost the place.
+    /// `None`: it waits.
     fn join(
         mut self: Pin<&mut Self>,
         now: Time,
         cx: &mut Context<'_>,
-        first: impl FnOnce(&mut State<Box<Live<M>>>),
+        first: impl FnOnce(&mut State<Box<Live<M>>>) -> Option<u64>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let (caller, mut waker) = (self.caller, Some(cx.waker().clone()));
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
-        let wait = Wait { since: at, deadline, ticket: self.ticket };
-        let joined = self.shared.with_at(now, |state| {
-            first(state);
-            if wait.ticket.is_none() {
-                match state.acquire(caller) {
-                    Fast::MustWait => {}
-                    fast => return Err(fast),
+        let (mut live, mut miss, mut look, mut home) = (None, Miss::MustWait, false, None);
+        let waiter = self.shared.with_at(now, |state| {
+            let ticket = first(state);
+            if ticket.is_none() {
+                live = state.acquire(caller, &mut miss);
+                if live.is_some() || miss != Miss::MustWait {
+                    return None;
                 }
             }
-            let waiter = state.enqueue(wait, caller, &mut waker).map_err(Fast::Refused)?;
+            let joined = state.enqueue(Wait { since: at, deadline, ticket }, caller, &mut waker);
+            let waiter = joined.map_err(|why| miss = Miss::Refused(why)).ok()?;
             // A runtime lost between the fast path and here has woken only those who waited then.
-            let look = !state.waiters().has(waiter.ticket) || !state.bound;
-            Ok((waiter, look, state.home))
+            look = !state.waiters().has(waiter.ticket) || !state.bound;
+            home = state.home;
+            Some(waiter)
         });
         super::slot::discard(waker);
-        match joined {
-            Err(fast) => self.accept_fast(fast, cx),
-            Ok((waiter, look, home)) => {
+        match (waiter, live) {
+            (Some(waiter), _) => {
                 let at_home = is_here(home);
                 let this = self.as_mut().project();
                 (*this.waiter, *this.look, *this.at_home) = (Some(waiter), look, at_home);
                 None
             }
+            (None, Some(live)) => self.admit(live, 0, cx),
+            (None, None) => self.missed(miss),
         }
     }
 
@@ -318,9 +316,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
-            Taken::Got { connection, ticket, hit, waited } => {
-                self.admit(connection, ticket, hit, Some(waited), cx)
-            }
+            Taken::Got { connection, waited } => self.admit(connection, waited, cx),
             Taken::Refused(why) => Some(Err(self.refused(why, false))),
             Taken::Nothing { suspended, .. } => {
                 Some(Err(self.refused(Refusal::TimedOut, suspended)))
@@ -330,21 +326,20 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// Looks at the connection once more. `None`: it was unfit, and the place is kept.
     fn admit(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         mut live: Box<Live<M>>,
-        ticket: u64,
-        hit: bool,
-        waited: Option<u64>,
+        waited: u64,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
         let Err(fate) = judge_checkout(&mut live) else {
+            let hit = !std::mem::take(&mut live.fresh);
             shared.tell(|m| {
                 m.acquired(&Acquired {
                     pool: &shared.config.name,
                     operation: self.caller.operation,
                     site: self.caller.site,
-                    waited: Duration::from_nanos(waited.unwrap_or(0)),
+                    waited: Duration::from_nanos(waited),
                     hit,
                 });
             });
@@ -358,8 +353,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
             shared.with_at(now, |state| state.release(key, live, verdict));
             return Some(Err(self.refused(Refusal::Panicked, false)));
         }
-        *self.as_mut().project().ticket = Some(ticket);
-        self.join(now, cx, |state| state.release(key, live, verdict))
+        self.join(now, cx, |state| {
+            let ticket = state.slot(key).ticket;
+            state.release(key, live, verdict);
+            Some(ticket)
+        })
     }
 
     /// Finds a runtime for the pool. `None`: it has one now.
@@ -455,8 +453,10 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         let now = pool.shared.now();
         *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
-        *future.as_mut().project().ticket = Some(1);
-        let joined = future.as_mut().join(now, &mut cx, |state| state.unbind());
+        let joined = future.as_mut().join(now, &mut cx, |state| {
+            state.unbind();
+            Some(1)
+        });
         assert!(joined.is_none());
         assert!(future.look, "it has to look once more, since nobody will wake it");
     }

@@ -40,7 +40,7 @@ impl<M: Manager> ManagedGuard<M> {
 
     /// Takes the connection out of the pool, which may open another in its place.
     pub fn detach(mut self) -> M::Connection {
-        let Live { connection, token } =
+        let Live { connection, token, .. } =
             *self.live.take().expect("it is there until it is dropped");
         token.shared.with(|state| state.ending(token.key(), CloseReason::Detached));
         connection
@@ -77,6 +77,9 @@ impl<M: Manager> Drop for ManagedGuard<M> {
             judge_return(&mut live)
         };
         let now = shared.now();
+        if !shared.is_observed() {
+            return shared.with_at(now, |state| state.release(key, live, verdict));
+        }
         let (held, operation) = shared.with_at(now, |state| {
             let slot = state.slot(key);
             let told = (now.since(slot.since), slot.caller.and_then(|caller| caller.operation));

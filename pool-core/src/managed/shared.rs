@@ -145,7 +145,9 @@ impl<M: Manager> Shared<M> {
         if self.has_queue() != queue {
             self.queue.store(queue, Ordering::Relaxed); // only then, as all read it
         }
-        *out = state.out.take();
+        if !state.out.is_empty() {
+            *out = Some(std::mem::take(&mut state.out));
+        }
         result
     }
 
@@ -202,6 +204,10 @@ impl<M: Manager> Shared<M> {
         }
     }
 
+    pub(super) fn is_observed(&self) -> bool {
+        self.metrics.is_some()
+    }
+
     /// Tells the observer, if there is one; its panic is its own affair.
     pub(crate) fn tell(&self, tell: impl FnOnce(&dyn Metrics)) {
         if let Some(metrics) = &self.metrics {
@@ -252,6 +258,7 @@ crate::sync::thread_local! {
 struct Inside;
 
 impl Inside {
+    #[inline]
     fn enter() -> Self {
         INSIDE.with(|inside| inside.set(true));
         Self
@@ -259,6 +266,7 @@ impl Inside {
 }
 
 impl Drop for Inside {
+    #[inline]
     fn drop(&mut self) {
         INSIDE.with(|inside| inside.set(false));
     }

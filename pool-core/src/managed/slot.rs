@@ -27,6 +27,8 @@ pub(crate) struct SlotToken<M: Manager> {
 pub(crate) struct Live<M: Manager> {
     pub(crate) connection: M::Connection,
     pub(crate) token: SlotToken<M>,
+    /// Nobody has used it yet.
+    pub(crate) fresh: bool,
 }
 
 impl<M: Manager> SlotToken<M> {

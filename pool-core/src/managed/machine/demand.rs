@@ -81,17 +81,18 @@ impl<P> State<P> {
         }
         while self.somebody_waits() {
             let Some((key, connection)) = self.pop_idle() else { break };
-            if let Some(reason) = self.unfit(key) {
+            if let Some(reason) = self.unfit(&self.slots[key]) {
                 self.close(key, connection, reason);
-            } else if !self.needs_proof(key) {
+            } else if !self.needs_proof(&self.slots[key]) {
                 self.hand(key, connection);
             } else if self.count(Phase::Validating) < self.waiters.queued() {
                 self.validate(key, connection);
             } else {
                 // Enough are being proven for those who wait; but perhaps another needs no proof.
                 self.unpop_idle(key, connection);
-                let usable =
-                    |(key, _): &(SlotKey, P)| !self.needs_proof(*key) && self.unfit(*key).is_none();
+                let usable = |(key, _): &(SlotKey, P)| {
+                    !self.needs_proof(&self.slots[*key]) && self.unfit(&self.slots[*key]).is_none()
+                };
                 let Some(at) = self.idle.iter().position(usable) else { break };
                 let (key, connection) = self.idle.remove(at).expect("just found");
                 self.hand(key, connection);

@@ -1,13 +1,14 @@
 //! Whether a connection may stay, and whether it has to be proven before its next use.
 
+use super::record::Slot;
 use super::state::State;
-use super::vocabulary::{Phase, SlotKey};
+use super::vocabulary::Phase;
 use crate::snapshot::CloseReason;
 
 impl<P> State<P> {
     /// Why this connection must not stay, if so.
-    pub(super) fn unfit(&self, key: SlotKey) -> Option<CloseReason> {
-        let slot = &self.slots[key];
+    #[inline]
+    pub(super) fn unfit(&self, slot: &Slot<P>) -> Option<CloseReason> {
         if self.closed {
             Some(CloseReason::PoolClosed)
         } else if slot.generation != self.generation {
@@ -22,13 +23,13 @@ impl<P> State<P> {
     }
 
     /// Whether something has to be done with it before its next use.
-    pub(super) fn needs_proof(&self, key: SlotKey) -> bool {
-        self.tuning.prepare || self.is_doubtful(key)
+    #[inline]
+    pub(super) fn needs_proof(&self, slot: &Slot<P>) -> bool {
+        self.tuning.prepare || self.is_doubtful(slot)
     }
 
     /// Whether a ping has to come before its next use.
-    pub(super) fn is_doubtful(&self, key: SlotKey) -> bool {
-        let slot = &self.slots[key];
+    pub(super) fn is_doubtful(&self, slot: &Slot<P>) -> bool {
         let untouched = self.now.since(slot.touched_at);
         // A connect is proof enough for the moment.
         let validate_after = self.tuning.validate_after.max(u64::from(slot.fresh));

@@ -10,7 +10,7 @@ use super::recorder::Recorder;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{
-    Caller, Fast, Fate, Phase, Settled, SlotKey, Taken, Time, Verdict, Wait, Who,
+    Caller, Fate, Miss, Phase, Settled, SlotKey, Taken, Time, Verdict, Wait, Who,
 };
 use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
@@ -158,7 +158,6 @@ struct World {
 /// What a caller holds, with how it came to it.
 struct Held {
     token: Token,
-    ticket: u64,
     /// When it asked.
     since: Time,
 }
@@ -170,19 +169,18 @@ fn pick<T>(from: &mut Vec<T>, at: At) -> Option<T> {
 impl World {
     fn apply(&mut self, state: &mut State<Token>, step: Step) {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
+        let mut miss = Miss::MustWait;
         match step {
-            Step::Acquire { patience } => match state.acquire(caller) {
-                Fast::Got { connection: token, ticket, .. } => {
-                    self.held.push(Held { token, ticket, since: state.now });
-                }
-                Fast::MustWait => {
+            Step::Acquire { patience } => match (state.acquire(caller, &mut miss), miss) {
+                (Some(token), _) => self.held.push(Held { token, since: state.now }),
+                (None, Miss::MustWait) => {
                     let limited = !patience.is_multiple_of(5);
                     let deadline =
                         if limited { state.now.after(patience * MILLI) } else { Time::NEVER };
                     let wait = Wait { since: state.now, deadline, ticket: None };
                     self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
                 }
-                Fast::Refused(_) | Fast::Unbound => {}
+                (None, Miss::Refused(_) | Miss::Unbound) => {}
             },
             Step::Poll(at) => {
                 if let Some(waiter) = pick(&mut self.waiting, at) {
@@ -204,7 +202,8 @@ impl World {
                 }
             }
             Step::Reject(at, fate) => {
-                if let Some(Held { token, ticket, since }) = pick(&mut self.held, at) {
+                if let Some(Held { token, since }) = pick(&mut self.held, at) {
+                    let ticket = state.slot(token).ticket;
                     state.release(token, token, Verdict::Rejected(fate));
                     if fate != Fate::Panicked {
                         let deadline = state.now.after(200 * MILLI);
@@ -299,8 +298,8 @@ impl World {
 
     fn taken(&mut self, waiter: Arc<Waiter<Token>>, taken: Taken<Token>, stays: bool) {
         match taken {
-            Taken::Got { connection: token, ticket, .. } => {
-                self.held.push(Held { token, ticket, since: waiter.since });
+            Taken::Got { connection: token, .. } => {
+                self.held.push(Held { token, since: waiter.since });
             }
             Taken::Nothing { .. } if stays => self.waiting.push(waiter),
             Taken::Nothing { .. } | Taken::Refused(_) => {}

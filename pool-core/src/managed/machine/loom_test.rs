@@ -21,7 +21,7 @@ use super::outbox::Errands;
 use super::recorder::Recorder;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
-use super::vocabulary::{Caller, Fast, Refusal, Settled, SlotKey, Taken, Time, Verdict, Wait, Who};
+use super::vocabulary::{Caller, Miss, Refusal, Settled, SlotKey, Taken, Time, Verdict, Wait, Who};
 use super::waiters::Waiter;
 use crate::sync::{AtomicUsize, Mutex, lock};
 use crate::{ErrorClass, Limits, PoolConfig, Validation};
@@ -140,11 +140,12 @@ impl Pool {
 
     /// Takes a connection, parked until it is served.
     fn acquire(&self) -> Result<Token, Refusal> {
-        match self.with(|state| state.acquire(caller())) {
-            Fast::Got { connection, .. } => Ok(self.got(connection)),
-            Fast::Refused(why) => Err(why),
-            Fast::Unbound => unreachable!("it is bound"),
-            Fast::MustWait => {
+        let mut miss = Miss::MustWait;
+        match (self.with(|state| state.acquire(caller(), &mut miss)), miss) {
+            (Some(connection), _) => Ok(self.got(connection)),
+            (None, Miss::Refused(why)) => Err(why),
+            (None, Miss::Unbound) => unreachable!("it is bound"),
+            (None, Miss::MustWait) => {
                 let waiter = self.enqueue(Some(unpark()))?;
                 self.wait(&waiter)
             }
@@ -499,6 +500,9 @@ fn invalidate_against_return() {
         beside!(pool, pool.release(token), pool.with(State::invalidate_all), pool.use_one());
         // The old one is gone; the third thread may have opened another.
         let state = lock(&pool.state);
-        assert!(state.open() <= 1 && state.idle.iter().all(|(key, _)| state.unfit(*key).is_none()));
+        assert!(
+            state.open() <= 1
+                && state.idle.iter().all(|(key, _)| state.unfit(&state.slots[*key]).is_none())
+        );
     });
 }

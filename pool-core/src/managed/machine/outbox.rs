@@ -60,11 +60,9 @@ impl<P> Outbox<P> {
         self.errands.get_or_insert_default()
     }
 
-    /// What there is, if there is anything; it is empty then.
     #[inline]
-    pub(crate) fn take(&mut self) -> Option<Self> {
-        let empty = self.wake.is_none() && self.errands.is_none() && !self.nudge && !self.changed;
-        if empty { None } else { Some(std::mem::take(self)) }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.wake.is_none() && self.errands.is_none() && !self.nudge && !self.changed
     }
 
     pub(crate) fn take_errands(&mut self) -> Option<Box<Errands<P>>> {

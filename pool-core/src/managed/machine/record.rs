@@ -46,6 +46,8 @@ pub(crate) struct Slot<P> {
     pub(super) keepalive: u64,
     pub(super) reason: Option<CloseReason>,
     pub(crate) caller: Option<Caller>,
+    /// The turn in which its user got it.
+    pub(crate) ticket: u64,
     /// Who was handed it, until it comes back.
     pub(super) handed: Option<Handed<P>>,
     /// If its connection notes one.
@@ -85,6 +87,7 @@ impl<P> Slot<P> {
             keepalive: u64::MAX,
             reason: None,
             caller: None,
+            ticket: 0,
             handed: None,
             activity: None,
         }
@@ -106,6 +109,13 @@ impl<P> Slot<P> {
         self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
     }
 
+    /// Comes into a phase.
+    pub(super) fn enter(&mut self, phase: Phase, now: Time, phases: &mut [usize; 6]) {
+        phases[self.phase as usize] -= 1;
+        phases[phase as usize] += 1;
+        (self.phase, self.since) = (phase, now);
+    }
+
     /// Takes the present checkout out of the counts.
     pub(crate) fn uncount(&self, counts: &mut Counts) {
         counts.acquired -= 1;
@@ -118,7 +128,8 @@ impl<P> Slot<P> {
     pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
         let pruned = self.used_at.after(tuning.idle_timeout);
         let touched = self.touched_at.after(self.idle_limit.min(self.keepalive));
-        let moments = [self.retire_at, self.expire_at, pruned, touched];
-        moments.into_iter().filter(|due| *due > now).min().unwrap_or(Time::NEVER)
+        let to_come = |due: Time| if due > now { due } else { Time::NEVER };
+        let by_age = to_come(self.retire_at).min(to_come(self.expire_at));
+        by_age.min(to_come(pruned)).min(to_come(touched))
     }
 }

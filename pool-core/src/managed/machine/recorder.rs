@@ -11,7 +11,7 @@ use std::panic::Location;
 use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
-use super::vocabulary::{Caller, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
+use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
 use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
 use crate::sync::Arc;
@@ -198,7 +198,7 @@ impl State<()> {
     fn apply(&mut self, event: Event, owners: &mut Owners) {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
-            Event::Acquire => drop(self.acquire(caller)),
+            Event::Acquire => drop(self.acquire(caller, &mut Miss::MustWait)),
             Event::Enqueue(wait) => {
                 let joined = self.enqueue(wait, caller, &mut None);
                 owners.extend(joined.map(|waiter| (waiter.ticket, waiter)));
@@ -280,8 +280,9 @@ impl<P> State<P> {
         if self.counts.created != self.counts.ended.total() + open as u64 {
             return Err(format!("{open} open, but {:?}", self.counts));
         }
-        let usable =
-            |(key, _): &(SlotKey, P)| !self.needs_proof(*key) && self.unfit(*key).is_none();
+        let usable = |(key, _): &(SlotKey, P)| {
+            !self.needs_proof(&self.slots[*key]) && self.unfit(&self.slots[*key]).is_none()
+        };
         let able = self.bound && !self.suspended && !self.closed;
         if able && self.waiters().queued() > 0 && self.idle.iter().any(usable) {
             return Err("a usable connection is idle while somebody waits".into());

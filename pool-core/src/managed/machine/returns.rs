@@ -42,7 +42,7 @@ impl<P> State<P> {
         };
         if dirty.is_none() && !self.tuning.finish && !retire {
             self.place(key, connection, false);
-        } else if let Some(reason) = self.unfit(key) {
+        } else if let Some(reason) = self.unfit(&self.slots[key]) {
             self.close(key, connection, reason);
         } else if retire {
             self.close(key, connection, CloseReason::Lifetime);
@@ -130,12 +130,12 @@ impl<P> State<P> {
 
     /// A clean connection that nobody has: to the first waiter, else idle, if it may stay.
     pub(super) fn place(&mut self, key: SlotKey, connection: P, proven: bool) {
-        if let Some(reason) = self.unfit(key) {
+        if let Some(reason) = self.unfit(&self.slots[key]) {
             return self.close(key, connection, reason);
         }
         // Without a runtime nothing can be proven; who waits was woken and brings one.
         if !self.suspended && self.bound && self.somebody_waits() {
-            if proven || !self.needs_proof(key) {
+            if proven || !self.needs_proof(&self.slots[key]) {
                 self.hand(key, connection);
             } else {
                 self.validate(key, connection);

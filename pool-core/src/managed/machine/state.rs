@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::record::{Handed, Slot};
 use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
-use super::vocabulary::{Caller, Fast, Phase, Refusal, SlotKey, Taken, Time, Wait};
+use super::vocabulary::{Caller, Miss, Phase, Refusal, SlotKey, Taken, Time, Wait};
 use super::waiters::{Delivery, Place, Waiter, Waiters};
 use crate::snapshot::{CloseReason, Counts};
 use crate::sync::Arc;
@@ -101,36 +101,40 @@ impl<P> State<P> {
 
     // ---- acquiring ----
 
-    /// Takes an idle connection if nobody waits and one is fit to be handed out as it is.
-    pub(crate) fn acquire(&mut self, caller: Caller) -> Fast<P> {
+    /// Takes an idle connection if nobody waits and one is fit to be handed out as it is; else says
+    /// why not.
+    pub(crate) fn acquire(&mut self, caller: Caller, miss: &mut Miss) -> Option<P> {
+        *miss = Miss::MustWait;
         if self.bound && !self.closed && (self.suspended || self.waiters.queued() > 0) {
-            return Fast::MustWait; // nothing changed: nothing to note
+            return None; // nothing changed: nothing to note
         }
         self.note(Event::Acquire);
         if self.closed {
             self.count_refused(Refusal::Closed);
-            return Fast::Refused(Refusal::Closed);
+            *miss = Miss::Refused(Refusal::Closed);
+            return None;
         }
         if !self.bound {
-            return Fast::Unbound;
+            *miss = Miss::Unbound;
+            return None;
         }
         while let Some((key, connection)) = self.pop_idle() {
-            if let Some(reason) = self.unfit(key) {
+            let slot = &self.slots[key];
+            if let Some(reason) = self.unfit(slot) {
                 self.close(key, connection, reason);
-            } else if self.needs_proof(key) {
+            } else if self.needs_proof(slot) {
                 self.unpop_idle(key, connection);
-                return Fast::MustWait;
+                return None;
             } else {
-                self.check_out(key, caller);
-                let hit = self.count_acquired(key, None);
                 let ticket = self.ticket();
+                self.check_out(key, caller, ticket, None);
                 if self.idle.len() < self.tuning.sizes.min_idle {
                     self.serve();
                 }
-                return Fast::Got { connection, ticket, hit };
+                return Some(connection);
             }
         }
-        Fast::MustWait
+        None
     }
 
     /// Joins the queue and is served at once if that can be. A ticket from before keeps its place.
@@ -289,10 +293,9 @@ impl<P> State<P> {
     /// Hands a connection to the first in line.
     pub(super) fn hand(&mut self, key: SlotKey, connection: P) {
         let waiter = self.waiters.pop().expect("asked for where somebody waits");
-        self.check_out(key, waiter.caller);
         let waited = self.now.since(waiter.since);
-        let hit = self.count_acquired(key, Some(waited));
-        let delivery = Delivery { slot: key, connection, hit, waited };
+        self.check_out(key, waiter.caller, waiter.ticket, Some(waited));
+        let delivery = Delivery { slot: key, connection, waited };
         let (waker, dozed) = waiter.put(Place::Handed(delivery));
         self.out.wake(waker);
         // A slow runtime makes progress.
@@ -302,7 +305,7 @@ impl<P> State<P> {
     }
 
     pub(super) fn validate(&mut self, key: SlotKey, connection: P) {
-        let ping = self.is_doubtful(key);
+        let ping = self.is_doubtful(&self.slots[key]);
         self.slots[key].probe_epoch = self.epoch;
         self.enter(key, Phase::Validating);
         self.out.errands().validate.push((connection, ping));
@@ -320,10 +323,12 @@ impl<P> State<P> {
     }
 
     pub(super) fn push_idle(&mut self, key: SlotKey, connection: P) {
-        self.enter(key, Phase::Idle);
+        let slot = &mut self.slots[key];
+        slot.enter(Phase::Idle, self.now, &mut self.phases);
+        let due = slot.due_after(self.now, &self.tuning);
         self.idle.push_back((key, connection));
         self.out.changed |= self.idle.len() <= self.tuning.sizes.min_idle;
-        self.wind(self.slots[key].due_after(self.now, &self.tuning));
+        self.wind(due);
     }
 
     pub(super) fn pop_idle(&mut self) -> Option<(SlotKey, P)> {
@@ -339,22 +344,27 @@ impl<P> State<P> {
         }
     }
 
-    fn check_out(&mut self, key: SlotKey, caller: Caller) {
-        self.enter(key, Phase::InUse);
+    /// Somebody has it from now on, after a wait or without; counts it.
+    fn check_out(&mut self, key: SlotKey, caller: Caller, ticket: u64, waited: Option<u64>) {
         let slot = &mut self.slots[key];
-        slot.caller = Some(caller);
+        slot.enter(Phase::InUse, self.now, &mut self.phases);
+        (slot.caller, slot.ticket) = (Some(caller), ticket);
         if let Some(activity) = &slot.activity {
             activity.begin(caller.operation);
         }
         slot.leak_reported = false;
+        slot.miss = std::mem::take(&mut slot.fresh);
+        (slot.waited, slot.wait) = (waited.is_some(), waited.unwrap_or(0));
+        self.counts.acquired += 1;
+        self.counts.waited += u64::from(slot.waited);
+        self.counts.misses += u64::from(slot.miss);
+        self.counts.hits += u64::from(!slot.miss);
+        self.times.wait.record_nanos(slot.wait);
         self.wind(self.now.after(self.tuning.leak_after));
     }
 
     pub(super) fn enter(&mut self, key: SlotKey, phase: Phase) {
-        let slot = &mut self.slots[key];
-        self.phases[slot.phase as usize] -= 1;
-        self.phases[phase as usize] += 1;
-        (slot.phase, slot.since) = (phase, self.now);
+        self.slots[key].enter(phase, self.now, &mut self.phases);
     }
 
     /// Sees to it that the maintenance task looks by then.
@@ -416,19 +426,6 @@ impl<P> State<P> {
     }
 
     // ---- counting ----
-
-    /// Counts a checkout; true if the connection had been used before.
-    fn count_acquired(&mut self, key: SlotKey, waited: Option<u64>) -> bool {
-        let slot = &mut self.slots[key];
-        slot.miss = std::mem::take(&mut slot.fresh);
-        (slot.waited, slot.wait) = (waited.is_some(), waited.unwrap_or(0));
-        self.counts.acquired += 1;
-        self.counts.waited += u64::from(slot.waited);
-        self.counts.misses += u64::from(slot.miss);
-        self.counts.hits += u64::from(!slot.miss);
-        self.times.wait.record_nanos(slot.wait);
-        !slot.miss
-    }
 
     /// What was handed out and not taken yet: who is to have it still waits, as users see it.
     pub(crate) fn on_their_way(&self) -> Vec<&Slot<P>> {

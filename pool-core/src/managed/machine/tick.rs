@@ -103,7 +103,7 @@ impl<P> State<P> {
             // What is to be replaced may be away for a ping, hence no simple difference.
             let needed = self.servers() - self.replacing <= sizes.min_size
                 || self.idle.len().saturating_sub(self.replacing) < sizes.min_idle;
-            let reason = if let Some(reason) = self.unfit(key) {
+            let reason = if let Some(reason) = self.unfit(&self.slots[key]) {
                 Some(reason)
             } else if retire && needed && self.open() < sizes.max_size {
                 self.replacing += 1;

@@ -71,14 +71,9 @@ pub(crate) enum Phase {
     Closing,
 }
 
-/// What a fast acquire finds.
-#[derive(Debug)]
-pub(crate) enum Fast<P> {
-    Got {
-        connection: P,
-        ticket: u64,
-        hit: bool,
-    },
+/// Why a fast acquire finds nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Miss {
     MustWait,
     Refused(Refusal),
     /// There is no runtime to work on: bind one and come again.
@@ -88,7 +83,7 @@ pub(crate) enum Fast<P> {
 /// What a waiter finds in its hands.
 #[derive(Debug)]
 pub(crate) enum Taken<P> {
-    Got { connection: P, ticket: u64, hit: bool, waited: u64 },
+    Got { connection: P, waited: u64 },
     Refused(Refusal),
     Nothing { suspended: bool, bound: bool },
 }

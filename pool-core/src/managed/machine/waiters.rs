@@ -61,8 +61,6 @@ pub(crate) enum Place<P> {
 pub(crate) struct Delivery<P> {
     pub(crate) slot: SlotKey,
     pub(crate) connection: P,
-    /// The connection had been used before.
-    pub(crate) hit: bool,
     pub(crate) waited: u64,
 }
 
@@ -78,8 +76,8 @@ impl<P> Waiter<P> {
     pub(crate) fn take(&self) -> Option<Taken<P>> {
         let mut hands = lock(&self.hands);
         match std::mem::replace(&mut hands.place, Place::Gone) {
-            Place::Handed(Delivery { connection, hit, waited, .. }) => {
-                Some(Taken::Got { connection, ticket: self.ticket, hit, waited })
+            Place::Handed(Delivery { connection, waited, .. }) => {
+                Some(Taken::Got { connection, waited })
             }
             place => {
                 hands.place = place;
