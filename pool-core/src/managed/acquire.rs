@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 use super::guard::{ManagedGuard, judge_checkout};
 use super::machine::state::State;
 use super::machine::tuning::nanos;
-use super::machine::vocabulary::{Caller, Fate, Miss, Refusal, Taken, Time, Verdict, Wait, Who};
+use super::machine::vocabulary::{Caller, Fate, Miss, Refusal, Taken, Time, Verdict, Who};
 use super::machine::waiters::Waiter;
 use super::shared::Shared;
 use super::slot::Live;
@@ -231,34 +231,37 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
         first: impl FnOnce(&mut State<Box<Live<M>>>) -> Option<u64>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let (caller, mut waker) = (self.caller, Some(cx.waker().clone()));
+        let caller = self.caller;
         let Begun { at, deadline } = self.begun.expect("set at the first poll");
+        let mut waiter = Waiter::new(at, deadline, caller, Some(cx.waker().clone()));
         let (mut live, mut miss, mut look, mut home) = (None, Miss::MustWait, false, None);
-        let waiter = self.shared.with_at(now, |state| {
+        let joined = self.shared.with_at(now, |state| {
             let ticket = first(state);
             if ticket.is_none() {
                 live = state.acquire(caller, &mut miss);
                 if live.is_some() || miss != Miss::MustWait {
-                    return None;
+                    return false;
                 }
             }
-            let joined = state.enqueue(Wait { since: at, deadline, ticket }, caller, &mut waker);
-            let waiter = joined.map_err(|why| miss = Miss::Refused(why)).ok()?;
+            if let Err(why) = state.enqueue(&mut waiter, ticket) {
+                miss = Miss::Refused(why);
+                return false;
+            }
             // A runtime lost between the fast path and here has woken only those who waited then.
             look = !state.waiters().has(waiter.ticket) || !state.bound;
             home = state.home;
-            Some(waiter)
+            true
         });
-        super::slot::discard(waker);
-        match (waiter, live) {
-            (Some(waiter), _) => {
-                let at_home = is_here(home);
-                let this = self.as_mut().project();
-                (*this.waiter, *this.look, *this.at_home) = (Some(waiter), look, at_home);
-                None
-            }
-            (None, Some(live)) => self.admit(live, 0, cx),
-            (None, None) => self.missed(miss),
+        if joined {
+            let at_home = is_here(home);
+            let this = self.as_mut().project();
+            (*this.waiter, *this.look, *this.at_home) = (Some(waiter), look, at_home);
+            return None;
+        }
+        super::slot::discard(waiter);
+        match live {
+            Some(live) => self.admit(live, 0, cx),
+            None => self.missed(miss),
         }
     }
 

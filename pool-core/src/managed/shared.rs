@@ -288,7 +288,8 @@ mod tests {
     use std::time::Duration;
 
     use crate::ManagedPool;
-    use crate::managed::machine::vocabulary::{Phase, Wait};
+    use crate::managed::machine::vocabulary::Phase;
+    use crate::managed::machine::waiters::Waiter;
     use crate::managed::nothing::Nothing;
     use crate::sync::SECTIONS;
 
@@ -332,10 +333,10 @@ mod tests {
         let early = shared.now();
         tokio::time::advance(Duration::from_secs(1)).await;
         shared.with(|_| ());
-        let wait = Wait { since: early, deadline: early, ticket: None };
         let nobody = super::super::nobody(std::panic::Location::caller());
+        let mut waiter = Waiter::new(early, early, nobody, None);
         let joined = shared.with_at(early, |state| {
-            let waiter = state.enqueue(wait, nobody, &mut None).unwrap();
+            state.enqueue(&mut waiter, None).unwrap();
             let _ = state.give_up(&waiter, false);
             state.count(Phase::Connecting)
         });
@@ -350,13 +351,12 @@ mod tests {
         let early = shared.now();
         tokio::time::sleep(Duration::from_secs(1)).await; // all that is due is done
         // It read the clock when its deadline was still to come, and so waits to be called.
-        let wait = Wait { since: early, deadline: early.after(1), ticket: None };
         let nobody = super::super::nobody(std::panic::Location::caller());
         shared.with(|_| ());
         let called = std::sync::Arc::new(Called::default());
-        let mut waker = Some(called.clone().into());
-        let _waiter =
-            shared.with_at(early, |state| state.enqueue(wait, nobody, &mut waker).unwrap());
+        let waker = Some(called.clone().into());
+        let mut waiter = Waiter::new(early, early.after(1), nobody, waker);
+        shared.with_at(early, |state| state.enqueue(&mut waiter, None).unwrap());
         for _ in 0..8 {
             tokio::task::yield_now().await;
         }

@@ -9,9 +9,7 @@ use proptest::prelude::*;
 use super::recorder::Recorder;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
-use super::vocabulary::{
-    Caller, Fate, Miss, Phase, Settled, SlotKey, Taken, Time, Verdict, Wait, Who,
-};
+use super::vocabulary::{Caller, Fate, Miss, Phase, Settled, SlotKey, Taken, Time, Verdict, Who};
 use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
 use crate::sync::Arc;
@@ -177,8 +175,7 @@ impl World {
                     let limited = !patience.is_multiple_of(5);
                     let deadline =
                         if limited { state.now.after(patience * MILLI) } else { Time::NEVER };
-                    let wait = Wait { since: state.now, deadline, ticket: None };
-                    self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
+                    self.enqueue(state, Waiter::new(state.now, deadline, caller, None), None);
                 }
                 (None, Miss::Refused(_) | Miss::Unbound) => {}
             },
@@ -207,8 +204,8 @@ impl World {
                     state.release(token, token, Verdict::Rejected(fate));
                     if fate != Fate::Panicked {
                         let deadline = state.now.after(200 * MILLI);
-                        let wait = Wait { since, deadline, ticket: Some(ticket) };
-                        self.waiting.extend(state.enqueue(wait, caller, &mut None).ok());
+                        let waiter = Waiter::new(since, deadline, caller, None);
+                        self.enqueue(state, waiter, Some(ticket));
                     }
                 }
             }
@@ -274,6 +271,17 @@ impl World {
         self.working.extend(errands.validate.into_iter().map(|(token, _)| token));
         self.working.extend(errands.reset.into_iter().map(|(token, _)| token));
         self.closing.extend(errands.close.into_iter().map(|(token, _)| token));
+    }
+
+    fn enqueue(
+        &mut self,
+        state: &mut State<Token>,
+        mut waiter: Arc<Waiter<Token>>,
+        ticket: Option<u64>,
+    ) {
+        if state.enqueue(&mut waiter, ticket).is_ok() {
+            self.waiting.push(waiter);
+        }
     }
 
     /// Everything under way comes to a good end, everyone who is served gives back.

@@ -21,7 +21,7 @@ use super::outbox::Errands;
 use super::recorder::Recorder;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
-use super::vocabulary::{Caller, Miss, Refusal, Settled, SlotKey, Taken, Time, Verdict, Wait, Who};
+use super::vocabulary::{Caller, Miss, Refusal, Settled, SlotKey, Taken, Time, Verdict, Who};
 use super::waiters::Waiter;
 use crate::sync::{AtomicUsize, Mutex, lock};
 use crate::{ErrorClass, Limits, PoolConfig, Validation};
@@ -152,9 +152,9 @@ impl Pool {
         }
     }
 
-    fn enqueue(&self, mut waker: Option<Waker>) -> Result<Arc<Waiter<Token>>, Refusal> {
-        let wait = Wait { since: Time(1), deadline: Time::NEVER, ticket: None };
-        self.with(|state| state.enqueue(wait, caller(), &mut waker))
+    fn enqueue(&self, waker: Option<Waker>) -> Result<Arc<Waiter<Token>>, Refusal> {
+        let mut waiter = Waiter::new(Time(1), Time::NEVER, caller(), waker);
+        self.with(|state| state.enqueue(&mut waiter, None)).map(|()| waiter)
     }
 
     fn wait(&self, waiter: &Arc<Waiter<Token>>) -> Result<Token, Refusal> {

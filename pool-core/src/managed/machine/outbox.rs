@@ -3,7 +3,9 @@
 use std::task::Waker;
 
 use super::vocabulary::{Caller, SlotKey};
+use super::waiters::Waiter;
 use crate::Cause;
+use crate::sync::Arc;
 
 /// Filled by the state machine, emptied by `Shared::with`. The
 /// common case, one waker or nothing, costs no allocation.
@@ -14,6 +16,8 @@ pub(crate) struct Outbox<P> {
     pub(crate) nudge: bool,
     /// A slot became free, a connect ended, or the like: who waits for that has to look.
     pub(crate) changed: bool,
+    /// A waiter that was served: its memory is given back outside the lock.
+    pub(crate) served: Option<Arc<Waiter<P>>>,
     errands: Option<Box<Errands<P>>>,
 }
 
@@ -62,7 +66,8 @@ impl<P> Outbox<P> {
 
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
-        self.wake.is_none() && self.errands.is_none() && !self.nudge && !self.changed
+        let quiet = !self.nudge && !self.changed;
+        quiet && self.wake.is_none() && self.served.is_none() && self.errands.is_none()
     }
 
     pub(crate) fn take_errands(&mut self) -> Option<Box<Errands<P>>> {
@@ -72,7 +77,7 @@ impl<P> Outbox<P> {
 
 impl<P> Default for Outbox<P> {
     fn default() -> Self {
-        Self { wake: None, nudge: false, changed: false, errands: None }
+        Self { wake: None, nudge: false, changed: false, served: None, errands: None }
     }
 }
 

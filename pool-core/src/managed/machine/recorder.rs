@@ -11,7 +11,7 @@ use std::panic::Location;
 use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
-use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Wait, Who};
+use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Who};
 use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
 use crate::sync::Arc;
@@ -23,7 +23,11 @@ const MILLISECOND: u64 = 1_000_000;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
     Acquire,
-    Enqueue(Wait),
+    Enqueue {
+        since: Time,
+        deadline: Time,
+        ticket: Option<u64>,
+    },
     /// Waiters are told by their tickets.
     Rejoin(u64),
     Told(u64),
@@ -199,9 +203,11 @@ impl State<()> {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
             Event::Acquire => drop(self.acquire(caller, &mut Miss::MustWait)),
-            Event::Enqueue(wait) => {
-                let joined = self.enqueue(wait, caller, &mut None);
-                owners.extend(joined.map(|waiter| (waiter.ticket, waiter)));
+            Event::Enqueue { since, deadline, ticket } => {
+                let mut waiter = Waiter::new(since, deadline, caller, None);
+                if self.enqueue(&mut waiter, ticket).is_ok() {
+                    owners.insert(waiter.ticket, waiter);
+                }
             }
             Event::Rejoin(ticket) => self.rejoin(&owners[&ticket]),
             Event::Told(ticket) => drop(self.take_outcome(&owners[&ticket])),
@@ -328,14 +334,15 @@ mod tests {
     }
 
     fn wait(state: &mut State<()>, deadline: Time) -> Arc<Waiter<()>> {
-        let wait = Wait { since: state.now, deadline, ticket: None };
-        state.enqueue(wait, nobody(), &mut None).unwrap()
+        let mut waiter = Waiter::new(state.now, deadline, nobody(), None);
+        state.enqueue(&mut waiter, None).unwrap();
+        waiter
     }
 
     /// Puts somebody into the queue behind the back of the state machine.
     fn smuggle(state: &mut State<()>, deadline: Time) {
-        let wait = Wait { since: state.now, deadline, ticket: Some(9) };
-        state.waiters.push(Arc::new(Waiter::new(wait, nobody(), None)));
+        let waiter = Waiter::new(state.now, deadline, nobody(), None);
+        state.waiters.push(waiter);
     }
 
     #[test]

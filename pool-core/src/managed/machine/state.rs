@@ -10,7 +10,7 @@ use super::outbox::Outbox;
 use super::record::{Handed, Slot};
 use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
-use super::vocabulary::{Caller, Miss, Phase, Refusal, SlotKey, Taken, Time, Wait};
+use super::vocabulary::{Caller, Miss, Phase, Refusal, SlotKey, Taken, Time};
 use super::waiters::{Delivery, Place, Waiter, Waiters};
 use crate::snapshot::{CloseReason, Counts};
 use crate::sync::Arc;
@@ -138,19 +138,18 @@ impl<P> State<P> {
     }
 
     /// Joins the queue and is served at once if that can be. A ticket from before keeps its place.
-    /// The waker is taken only in that case: dropping one may run a user's code.
     pub(crate) fn enqueue(
         &mut self,
-        wait: Wait,
-        caller: Caller,
-        waker: &mut Option<Waker>,
-    ) -> Result<Arc<Waiter<P>>, Refusal> {
-        self.note(Event::Enqueue(wait));
+        waiter: &mut Arc<Waiter<P>>,
+        ticket: Option<u64>,
+    ) -> Result<(), Refusal> {
+        let (since, deadline) = (waiter.since, waiter.deadline);
+        self.note(Event::Enqueue { since, deadline, ticket });
         let refusal = if self.closed {
             Some(Refusal::Closed)
         } else if self.backoff.is_permanent(self.now) && self.servers() == 0 {
             Some(Refusal::Connect)
-        } else if wait.ticket.is_none() && self.queue_is_full() {
+        } else if ticket.is_none() && self.queue_is_full() {
             Some(Refusal::QueueFull)
         } else {
             None
@@ -159,18 +158,16 @@ impl<P> State<P> {
             self.count_refused(refusal);
             return Err(refusal);
         }
-        let ticket = wait.ticket.unwrap_or_else(|| self.ticket());
-        let tries_once = wait.deadline <= wait.since;
+        let new = Arc::get_mut(waiter).expect("it joins once, and nobody else has it yet");
+        new.ticket = ticket.unwrap_or_else(|| self.ticket());
         // Everybody has a turn, though others may have read the clock a moment later.
-        let wait = Wait { deadline: wait.deadline.max(self.now), ..wait };
-        let wait = Wait { ticket: Some(ticket), ..wait };
-        let waiter = Arc::new(Waiter::new(wait, caller, waker.take()));
-        self.waiters.push(waiter.clone());
-        if !tries_once {
-            self.wind(wait.deadline);
+        new.deadline = deadline.max(self.now);
+        if deadline > since {
+            self.wind(new.deadline);
         }
+        self.waiters.push(waiter.clone());
         self.serve();
-        Ok(waiter)
+        Ok(())
     }
 
     /// For who found no connection in its hands: takes what has come since; else stores who is to

@@ -41,15 +41,6 @@ pub(crate) enum Who {
     Unknown,
 }
 
-/// How long a caller has waited and will wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Wait {
-    pub(crate) since: Time,
-    pub(crate) deadline: Time,
-    /// Its place, if it had one before.
-    pub(crate) ticket: Option<u64>,
-}
-
 /// Why an acquire gets no connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {

@@ -24,12 +24,13 @@
 use std::collections::VecDeque;
 use std::task::Waker;
 
-use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time, Wait};
+use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Who waits.
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
+    /// Its turn; zero before it joins.
     pub(crate) ticket: u64,
     pub(crate) since: Time,
     pub(crate) deadline: Time,
@@ -65,11 +66,15 @@ pub(crate) struct Delivery<P> {
 }
 
 impl<P> Waiter<P> {
-    /// Its ticket is the first the pool gives, unless it had one before.
-    pub(crate) fn new(wait: Wait, caller: Caller, waker: Option<Waker>) -> Self {
-        let Wait { since, deadline, ticket } = wait;
-        let hands = Hands { place: Place::Queued, dozed: 0, waker };
-        Self { ticket: ticket.unwrap_or(0), since, deadline, caller, hands: Mutex::new(hands) }
+    /// One who is about to join the queue.
+    pub(crate) fn new(
+        since: Time,
+        deadline: Time,
+        caller: Caller,
+        waker: Option<Waker>,
+    ) -> Arc<Self> {
+        let hands = Mutex::new(Hands { place: Place::Queued, dozed: 0, waker });
+        Arc::new(Self { ticket: 0, since, deadline, caller, hands })
     }
 
     /// Its owner takes the connection that it was handed, if there is one.
@@ -291,8 +296,9 @@ mod tests {
 
     fn waiter(ticket: u64) -> Arc<Waiter<()>> {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
-        let wait = Wait { since: Time(0), deadline: Time::NEVER, ticket: Some(ticket) };
-        Arc::new(Waiter::new(wait, caller, None))
+        let mut waiter = Waiter::new(Time(0), Time::NEVER, caller, None);
+        Arc::get_mut(&mut waiter).unwrap().ticket = ticket;
+        waiter
     }
 
     fn line(waiters: &Waiters<()>) -> Vec<u64> {
