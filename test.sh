@@ -2,7 +2,7 @@
 # Runs the tests. Installs what it needs first (as root, or with sudo).
 #   ./test.sh            everything but the long checks: stress, mutants, bench
 #   ./test.sh quick      the workspace's tests only
-#   ./test.sh loom       eight races of the engine, in every interleaving
+#   ./test.sh loom       nine races of the engine, in every interleaving
 #   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
 #   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
 #   ./test.sh mutants    does some test notice each small change of the engine? Hours.
