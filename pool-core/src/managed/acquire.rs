@@ -428,9 +428,17 @@ fn is_here(home: Option<tokio::runtime::Id>) -> bool {
 fn whoever_polls() -> Who {
     match tokio::task::try_id() {
         Some(task) => Who::Task(task),
-        None if Handle::try_current().is_ok() => Who::Thread(std::thread::current().id()),
+        None if Handle::try_current().is_ok() => this_thread(),
         None => Who::Unknown,
     }
+}
+
+/// The calling thread; to ask the standard library each time takes longer.
+pub(super) fn this_thread() -> Who {
+    std::thread_local! {
+        static ID: std::thread::ThreadId = std::thread::current().id();
+    }
+    Who::Thread(ID.with(|id| *id))
 }
 
 impl<M: Manager> fmt::Debug for AcquireFuture<'_, M> {
@@ -468,7 +476,7 @@ mod tests {
     fn r07_a_parked_thread_knows_when_to_wake_by_itself() {
         let pool = ManagedPool::new(Nothing);
         for (within, known) in [(Some(Duration::from_secs(1)), true), (None, false)] {
-            let mut future = pin!(pool.acquire().within(within).start(Some(thread())));
+            let mut future = pin!(pool.acquire().within(within).start(Some(this_thread())));
             assert!(future.deadline().is_none(), "it has not begun");
             let mut cx = Context::from_waker(Waker::noop());
             let _ = future.as_mut().poll(&mut cx);
@@ -491,15 +499,11 @@ mod tests {
         let pool = ManagedPool::new(Nothing);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let mut future = pin!(pool.acquire().start(Some(thread())));
+        let mut future = pin!(pool.acquire().start(Some(this_thread())));
         assert!(future.as_mut().bind().is_none());
         assert_eq!(pool.shared.handle().unwrap().id(), runtime.handle().id());
         pool.shared.lose_runtime(1);
         assert!(future.as_mut().bind().is_none());
         assert_ne!(pool.shared.handle().unwrap().id(), runtime.handle().id());
-    }
-
-    fn thread() -> Who {
-        Who::Thread(std::thread::current().id())
     }
 }

@@ -10,9 +10,8 @@ use std::thread::Thread;
 use std::time::Duration;
 
 use super::ManagedPool;
-use super::acquire::Acquire;
+use super::acquire::{Acquire, this_thread};
 use super::guard::ManagedGuard;
-use super::machine::vocabulary::Who;
 use crate::{AcquireError, AcquireErrorKind, Manager};
 
 /// A pool for threads, see [`ManagedPool::blocking`].
@@ -44,9 +43,7 @@ impl<M: Manager> Blocking<'_, M> {
 
     fn run(&self, acquire: Acquire<'_, M>) -> Result<ManagedGuard<M>, AcquireError> {
         let shared = &self.0.shared;
-        let thread = std::thread::current();
-        let who = Who::Thread(thread.id());
-        let future = acquire.start(Some(who));
+        let future = acquire.start(Some(this_thread()));
         if on_async_worker() {
             let caller = future.caller();
             shared.with(|state| state.stranded(None));
@@ -58,7 +55,7 @@ impl<M: Manager> Blocking<'_, M> {
         if let Poll::Ready(outcome) = first {
             return outcome;
         }
-        let waker = Waker::from(StdArc::new(Unpark(thread)));
+        let waker = Waker::from(StdArc::new(Unpark(std::thread::current())));
         let mut cx = Context::from_waker(&waker);
         loop {
             if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
