@@ -35,8 +35,13 @@ const LOOK: u64 = 10_000_000;
 
 type Conn<M> = Box<Live<M>>;
 
+/// On cache lines of its own (they come in pairs): what all threads write is not beside what all
+/// threads read.
+#[repr(align(128))]
+struct Apart<T>(T);
+
 pub(crate) struct Shared<M: Manager> {
-    state: Mutex<State<Conn<M>>>,
+    state: Apart<Mutex<State<Conn<M>>>>,
     /// Somebody waits: only a hint, since it is read without the lock.
     queue: AtomicBool,
     pub(crate) manager: M,
@@ -85,7 +90,7 @@ impl<M: Manager> Shared<M> {
         let recorder = Recorder::new(parts.config.flight_recorder);
         let origin = Instant::now();
         Self {
-            state: Mutex::new(State::new(tuning.clone(), parts.seed, recorder)),
+            state: Apart(Mutex::new(State::new(tuning.clone(), parts.seed, recorder))),
             queue: AtomicBool::new(false),
             manager: parts.manager,
             tuning,
@@ -136,7 +141,7 @@ impl<M: Manager> Shared<M> {
         out: &mut Option<Outbox<Conn<M>>>,
         run: impl FnOnce(&mut State<Conn<M>>) -> R,
     ) -> R {
-        let mut state = lock(&self.state);
+        let mut state = lock(&self.state.0);
         // Who came later may have read the clock earlier: in the state machine time never goes back.
         state.now = state.now.max(now);
         let _inside = Inside::enter();
@@ -158,7 +163,7 @@ impl<M: Manager> Shared<M> {
 
     /// Reads the state under the lock.
     pub(crate) fn read<R>(&self, look: impl FnOnce(&State<Conn<M>>) -> R) -> R {
-        look(&lock(&self.state))
+        look(&lock(&self.state.0))
     }
 
     #[inline]
