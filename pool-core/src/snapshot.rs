@@ -229,7 +229,8 @@ impl Snapshot {
 pub struct Statistics {
     /// The pool at that moment.
     pub snapshot: Snapshot,
-    /// From acquire to the connection; zero where there was no wait.
+    /// From acquire until a connection was handed out; zero where there was no wait. The longest may
+    /// be one whose caller went before it took what it was handed.
     pub wait: Histogram,
     /// From checkout to return.
     pub usage: Histogram,

@@ -1,15 +1,17 @@
 //! [`Batch`] on SQLite: multi-row statements in one immediate transaction, ids by `json_each`.
 //!
 //! Rows are encoded as they come into a flat arena, a few statements at a time: a hop, which goes
-//! over to the connection's thread. While that executes one, the next are encoded here: at most
-//! three are in memory. The whole batch is one job and one transaction there; the last hop commits.
+//! over to the connection's thread. While that executes one, the next are encoded here. The whole batch is one job and one transaction there; the last hop commits.
 //! A batch that is dropped on the way is rolled back before the connection is used again.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::task::Poll;
+use std::time::Duration;
 
 use pool_sql::plan::{ids_per_statement, json_ids};
 use pool_sql::{
@@ -27,6 +29,10 @@ use crate::open::Opened;
 const DIALECT: Dialect = Dialect::Sqlite;
 /// Statements in a hop.
 const STATEMENTS_A_HOP: usize = 4;
+/// Hops in memory: one that is executed, one that is filled, and one on its way.
+const HOPS: u32 = 3;
+/// While no hop comes, the thread looks now and then whether the batch was given up.
+const GLANCE: Duration = Duration::from_millis(20);
 
 impl Batch for SqliteConnection {
     type Error = SqliteError;
@@ -125,11 +131,10 @@ impl SqliteConnection {
             false => Bounds::SAVEPOINT,
         };
         // From here on, whoever comes next undoes the batch, unless it is done.
-        self.undo = Some(bounds.undo);
-        let (filled, inbox) = mpsc::channel(1);
+        (self.undo, self.used) = (Some(bounds.undo), true);
+        let (filled, inbox) = channel();
         let (outbox, mut executed) = mpsc::unbounded_channel();
-        let job = move |opened: &mut Opened| bounds.execute(&opened.connection, inbox, &outbox);
-        let mut running = pin!(self.run_on(job));
+        let job = move |opened: &mut Opened| bounds.execute(opened, &inbox, &outbox);
         let (mut report, mut so_far) = (BatchReport::default(), Progress::default());
         let mut note = |hop: &mut Hop| {
             hop.done.drain(..).for_each(|(rows, hit)| report.add_statement(rows, hit));
@@ -138,31 +143,44 @@ impl SqliteConnection {
                 progress(so_far);
             }
         };
-        let (mut hop, mut early, mut unfit) = (first, Poll::Pending, Ok(()));
-        loop {
-            let is_last = hop.is_last;
-            // If the thread takes no more, it will say why.
-            if filled.send(hop).await.is_err() || is_last {
-                break;
+        let (mut hops, mut is_last, mut unfit) = (1, first.is_last, Ok(()));
+        let _ = filled.send(first);
+        let (begun, ran) = {
+            let mut running = pin!(self.run_on(job));
+            let early = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await;
+            while !is_last {
+                let mut hop = match executed.try_recv() {
+                    Ok(hop) => hop,
+                    Err(_) if hops < HOPS => {
+                        hops += 1;
+                        Hop::default()
+                    }
+                    Err(_) => match executed.recv().await {
+                        Some(hop) => hop,
+                        None => break, // the thread takes no more: it says why
+                    },
+                };
+                note(&mut hop);
+                unfit = fill(&mut hop);
+                if unfit.is_err() {
+                    break;
+                }
+                is_last = hop.is_last;
+                let _ = filled.send(hop);
             }
-            if early.is_pending() {
-                early = poll_fn(|cx| Poll::Ready(running.as_mut().poll(cx))).await;
+            drop(filled);
+            while let Some(mut hop) = executed.recv().await {
+                note(&mut hop);
             }
-            hop = executed.try_recv().unwrap_or_default();
-            note(&mut hop);
-            unfit = fill(&mut hop);
-            if unfit.is_err() {
-                break;
+            match early {
+                Poll::Ready(ran) => ran?,
+                Poll::Pending => running.await?,
             }
+        };
+        if !begun {
+            self.undo = None;
         }
-        drop(filled);
-        match early {
-            Poll::Ready(ran) => ran??,
-            Poll::Pending => running.await??,
-        }
-        while let Ok(mut hop) = executed.try_recv() {
-            note(&mut hop);
-        }
+        ran?;
         unfit?;
         Ok(report)
     }
@@ -211,29 +229,54 @@ impl Bounds {
     };
 
     /// Executes hops as they come in, on the connection's thread; each goes out again. If the last
-    /// one never comes, nothing is committed.
+    /// one never comes, nothing is committed. Says too whether it had begun.
     fn execute(
         self,
-        connection: &Connection,
-        mut inbox: mpsc::Receiver<Hop>,
+        opened: &Opened,
+        inbox: &Receiver<Hop>,
+        outbox: &mpsc::UnboundedSender<Hop>,
+    ) -> (bool, rusqlite::Result<()>) {
+        match opened.connection.execute_batch(self.begin) {
+            Ok(()) => (true, self.execute_hops(opened, inbox, outbox)),
+            Err(error) => (false, Err(error)),
+        }
+    }
+
+    fn execute_hops(
+        self,
+        opened: &Opened,
+        inbox: &Receiver<Hop>,
         outbox: &mpsc::UnboundedSender<Hop>,
     ) -> rusqlite::Result<()> {
-        connection.execute_batch(self.begin)?;
-        while let Some(mut hop) = inbox.blocking_recv() {
-            hop.execute(connection)?;
-            if hop.is_last {
-                connection.execute_batch(self.end)?;
+        let given_up = || opened.given_up.load(Ordering::Acquire);
+        loop {
+            let mut hop = match inbox.recv_timeout(GLANCE) {
+                Ok(hop) => hop,
+                Err(RecvTimeoutError::Timeout) if !given_up() => continue,
+                Err(_) => return Ok(()), // whoever comes next undoes it
+            };
+            for statement in &hop.statements {
+                if given_up() {
+                    return Ok(());
+                }
+                hop.done.push(statement.execute(&opened.connection, &hop.cells, &hop.bytes)?);
             }
+            if hop.is_last && !given_up() {
+                opened.connection.execute_batch(self.end)?;
+            }
+            let is_last = hop.is_last;
             let _ = outbox.send(hop);
+            if is_last {
+                return Ok(());
+            }
         }
-        Ok(())
     }
 }
 
 /// A few statements with their values, on the way to the connection's thread, and back for more.
 #[derive(Default)]
 struct Hop {
-    statements: Vec<(Arc<str>, usize, Range<usize>)>,
+    statements: Vec<Rows>,
     cells: Vec<Cell>,
     bytes: Vec<u8>,
     /// The chunks it was filled with, in rows.
@@ -300,7 +343,7 @@ impl Hop {
             let cell = self.cell(value);
             self.cells.push(cell);
         }
-        self.statements.push((sql, rows.len(), from..self.cells.len()));
+        self.statements.push(Rows { sql, count: rows.len(), cells: from..self.cells.len() });
     }
 
     fn cell(&mut self, value: &Value<'_>) -> Cell {
@@ -331,17 +374,27 @@ impl Hop {
         self.bytes.extend_from_slice(bytes);
         from..self.bytes.len()
     }
+}
 
-    /// Runs the statements.
-    fn execute(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        for (sql, rows, cells) in &self.statements {
-            let mut statement = connection.prepare_cached(sql)?;
-            let values = self.cells[cells.clone()].iter();
-            let values = values.map(|cell| Bound { cell, bytes: &self.bytes });
-            let affected = statement.execute(rusqlite::params_from_iter(values))?;
-            self.done.push((*rows, affected as u64));
-        }
-        Ok(())
+/// A statement: its text, how many rows it has, and where their values lie.
+struct Rows {
+    sql: Arc<str>,
+    count: usize,
+    cells: Range<usize>,
+}
+
+impl Rows {
+    /// Says how many rows it was given and how many it touched.
+    fn execute(
+        &self,
+        connection: &Connection,
+        cells: &[Cell],
+        bytes: &[u8],
+    ) -> rusqlite::Result<(usize, u64)> {
+        let mut statement = connection.prepare_cached(&self.sql)?;
+        let values = cells[self.cells.clone()].iter().map(|cell| Bound { cell, bytes });
+        let affected = statement.execute(rusqlite::params_from_iter(values))?;
+        Ok((self.count, affected as u64))
     }
 }
 

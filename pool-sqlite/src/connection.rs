@@ -283,24 +283,23 @@ impl SqliteConnection {
         self.used = true;
         let activity = self.activity.clone();
         let _busy = activity.busy();
-        let mut running = self.worker.run_with(opened, move |opened| {
+        let running = self.worker.run_with(opened, move |opened| {
             opened.wait_for_locks(patience);
             run(opened)
         });
-        let early = running.early();
+        running.linger();
         let Running { home, outcome, interrupt, .. } = running;
         let mut waiting = GivenUp(Some(interrupt.clone()));
         self.home = Home::Away { home, interrupt };
-        let outcome = match early {
-            Some(early) => early,
-            None => outcome.await.ok(),
-        };
+        // Awaited though it may be there: that spends the task's budget, so that a loop of calls lets
+        // others run.
+        let outcome = outcome.await;
         waiting.0 = None;
         self.settle_home();
         match outcome {
-            Some(Ok(value)) => Ok(value),
-            Some(Err(Panicked(text))) => Err(panicked(&text)),
-            None => Err(gone()),
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(Panicked(text))) => Err(panicked(&text)),
+            Err(_) => Err(gone()),
         }
     }
 

@@ -7,29 +7,32 @@
 //!
 //! To sleep and be woken takes a thread 20 to 60 µs, a statement often 3. So a thread that is done
 //! looks for its next job for a moment before it sleeps, and who gives a job to a thread that is
-//! awake looks for the outcome for a moment before it waits. Both soon let others run meanwhile.
+//! awake looks for the outcome for a moment before it waits.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 
 use rusqlite::InterruptHandle;
 use tokio::sync::oneshot;
-use tokio::sync::oneshot::error::TryRecvError;
+use tokio::time::Instant;
 
 use crate::open::Opened;
 
 type Job = Box<dyn FnOnce() + Send>;
 
-/// How often a look is taken at once: some 3 microseconds.
+/// How often a look is taken at first: some 3 microseconds.
 const LOOKS: u32 = 10;
-/// From one such look to the next, in pauses of the processor.
+/// From one look to the next, in pauses of the processor.
 const PAUSES: u32 = 16;
-/// How often it is taken after that, letting others run in between: some 15 microseconds if there
-/// are none, which is what it takes at least to sleep and be woken.
-const MORE_LOOKS: u32 = 30;
+/// How often a look is taken after others were let run: some 15 microseconds if there are none, which
+/// is what it takes at least to sleep and be woken.
+const YIELDS: u32 = 30;
+/// If that took longer, there are others.
+const LONG: Duration = Duration::from_micros(30);
 
 /// The thread of one connection; it ends when this is dropped.
 #[derive(Debug)]
@@ -45,6 +48,7 @@ pub(crate) struct Running<T> {
     pub(crate) home: oneshot::Receiver<Opened>,
     pub(crate) outcome: oneshot::Receiver<Result<T, Panicked>>,
     pub(crate) interrupt: Interrupt,
+    /// The thread was awake when it was given the job.
     is_awake: bool,
 }
 
@@ -111,35 +115,36 @@ impl Worker {
 }
 
 impl<T> Running<T> {
-    /// The outcome, or `None` for a job that ended without one; if the thread was awake, and it
-    /// comes before it is worth to wait for it.
-    pub(crate) fn early(&mut self) -> Option<Option<Result<T, Panicked>>> {
-        if !self.is_awake {
-            return None;
+    /// Lets a moment go by if the outcome may come in it.
+    pub(crate) fn linger(&self) {
+        if self.is_awake {
+            let _ = look_for(|| (!self.outcome.is_empty()).then_some(()));
         }
-        look_for(|| match self.outcome.try_recv() {
-            Ok(outcome) => Some(Some(outcome)),
-            Err(TryRecvError::Closed) => Some(None),
-            Err(TryRecvError::Empty) => None,
-        })
     }
 }
 
-/// Looks again and again for a moment.
+/// Looks again and again for a moment; soon lets others run in between. If somebody else takes the
+/// core for long, that is the last time.
 fn look_for<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
     static ALONE: LazyLock<bool> =
         LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
     if *ALONE {
         return look(); // whoever is looked for cannot run meanwhile
     }
-    for n in 0..LOOKS + MORE_LOOKS {
+    for _ in 0..LOOKS {
         if let Some(found) = look() {
             return Some(found);
         }
-        if n < LOOKS {
-            (0..PAUSES).for_each(|_| std::hint::spin_loop());
-        } else {
-            std::thread::yield_now();
+        (0..PAUSES).for_each(|_| std::hint::spin_loop());
+    }
+    let begun = Instant::now();
+    for _ in 0..YIELDS {
+        std::thread::yield_now();
+        if let Some(found) = look() {
+            return Some(found);
+        }
+        if begun.elapsed() > LONG {
+            break;
         }
     }
     None

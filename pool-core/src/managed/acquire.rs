@@ -336,7 +336,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
         let Err(fate) = judge_checkout(&mut live) else {
-            let hit = !std::mem::take(&mut live.fresh);
+            let hit = !std::mem::take(&mut live.token.fresh);
             shared.tell(|m| {
                 m.acquired(&Acquired {
                     pool: &shared.config.name,

@@ -217,7 +217,7 @@ fn group(held: Vec<Held>) -> Vec<Holder> {
 fn snapshot<P>(
     config: &PoolConfig,
     state: &State<P>,
-    on_their_way: &[&Slot<P>],
+    on_their_way: &[&Slot],
     now: Time,
 ) -> Snapshot {
     let count = |phase| state.count(phase) as u32;

@@ -40,7 +40,7 @@ impl<M: Manager> ManagedGuard<M> {
 
     /// Takes the connection out of the pool, which may open another in its place.
     pub fn detach(mut self) -> M::Connection {
-        let Live { connection, token, .. } =
+        let Live { connection, token } =
             *self.live.take().expect("it is there until it is dropped");
         token.shared.with(|state| state.ending(token.key(), CloseReason::Detached));
         connection

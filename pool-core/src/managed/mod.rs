@@ -12,7 +12,8 @@
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
 //!   is no other way to hold capacity, so every way out of every function gives it back.
 //! * [`shared`]: the lock and the way out of it. Lock order: runtime binding or diagnosis before
-//!   state; no other two locks are ever held together. Under a lock runs nothing of a user's.
+//!   state, before a waiter's hands or the name of what a connection does; no other two locks are
+//!   ever held together. Under a lock runs nothing of a user's.
 //! * [`acquire`], [`guard`], [`blocking`], [`close`]: what callers hold.
 //! * [`tasks`], [`maintenance`], [`runtime`]: what runs in the background, and on what.
 //! * [`diagnosis`]: how it explains itself.

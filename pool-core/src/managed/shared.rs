@@ -3,7 +3,7 @@
 //!
 //! [`Shared::with`] is the way in. It locks, runs the state machine, unlocks, and then carries out
 //! what that has asked for: wakes, spawns, closes. Lock order: `runtime` or `diagnosis` before
-//! `state`; no other locks are held together, and nothing of a user's runs under any.
+//! `state`, before a waiter's own; nothing of a user's runs under any.
 
 use std::cell::Cell;
 use std::error::Error as StdError;

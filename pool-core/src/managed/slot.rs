@@ -16,6 +16,8 @@ use crate::sync::Arc;
 pub(crate) struct SlotToken<M: Manager> {
     pub(crate) shared: Arc<Shared<M>>,
     key: u32,
+    /// Nobody has used the connection yet.
+    pub(crate) fresh: bool,
     /// The connection's end was not confirmed in time.
     pub(crate) abandoned: bool,
     /// The state machine knows already that the slot is free.
@@ -27,14 +29,12 @@ pub(crate) struct SlotToken<M: Manager> {
 pub(crate) struct Live<M: Manager> {
     pub(crate) connection: M::Connection,
     pub(crate) token: SlotToken<M>,
-    /// Nobody has used it yet.
-    pub(crate) fresh: bool,
 }
 
 impl<M: Manager> SlotToken<M> {
     pub(crate) fn new(shared: Arc<Shared<M>>, key: SlotKey) -> Self {
         let key = u32::try_from(key).expect("max_size fits");
-        Self { shared, key, abandoned: false, spent: false }
+        Self { shared, key, fresh: true, abandoned: false, spent: false }
     }
 
     pub(crate) fn key(&self) -> SlotKey {

@@ -48,7 +48,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
         let failure = match opened {
             Some(Ok(Ok(Ok((connection, limits))))) => {
                 let key = token.key();
-                let live = Box::new(Live { connection, token, fresh: true });
+                let live = Box::new(Live { connection, token });
                 shared.tell(|m| m.connected(&Connected { pool: name, id: start.id, took }));
                 let activity = cx.activity.get().cloned();
                 return shared.with(|state| {
@@ -188,7 +188,7 @@ pub(super) fn close<M: Manager>(live: Box<Live<M>>, polite: bool) {
             return super::slot::discard(live);
         }
         let shared = live.token.shared.clone();
-        let Live { connection, mut token, .. } = *live;
+        let Live { connection, mut token } = *live;
         let goodbye = timeout(shared.config.close_timeout, shared.manager.close(connection));
         if let Ok(Err(_elapsed)) = guarded(goodbye).await {
             token.abandoned = true;

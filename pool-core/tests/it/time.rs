@@ -1,5 +1,7 @@
 //! R7: one deadline, whatever hangs. R8: zero, none and huge durations.
 
+use std::future::{Future, IntoFuture};
+use std::task::Poll;
 use std::time::Duration;
 
 use pool_core::{AcquireErrorKind, Phase, Validation};
@@ -267,6 +269,57 @@ async fn r07_everybody_is_called_in_time_whatever_the_others_allow() {
         task.await.unwrap();
     }
     audit(&pool);
+}
+
+/// Who found its task's budget spent joins late, behind somebody who came later than it did.
+#[tokio::test(start_paused = true)]
+async fn r07_who_joins_late_is_called_in_time() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).build().unwrap();
+    let _held = pool.acquire().await.unwrap();
+    let begun = Instant::now();
+    let late = tokio::spawn({
+        let pool = pool.clone();
+        async move {
+            let mut acquire = Box::pin(pool.acquire().within(secs(15)).into_future());
+            std::future::poll_fn(|cx| {
+                let mut spent = Vec::new();
+                while let Poll::Ready(unit) = tokio::task::coop::poll_proceed(cx) {
+                    spent.push(unit);
+                }
+                assert!(acquire.as_mut().poll(cx).is_pending());
+                while spent.pop().is_some() {}
+                Poll::Ready(())
+            })
+            .await;
+            sleep(secs(11)).await;
+            acquire.await.map(drop)
+        }
+    });
+    sleep(secs(10)).await;
+    let early = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire().within(secs(20)).await.map(drop) }
+    });
+    assert_eq!(late.await.unwrap().unwrap_err().kind(), AcquireErrorKind::TimedOut);
+    took(begun, secs(15));
+    assert_eq!(early.await.unwrap().unwrap_err().kind(), AcquireErrorKind::TimedOut);
+    took(begun, secs(30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn r07_whose_time_is_up_stands_in_nobodys_way_though_it_does_not_come() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).max_waiting(1).build().unwrap();
+    let _held = pool.acquire().await.unwrap();
+    let mut forgotten =
+        Box::pin(pool.acquire().within(Duration::from_micros(50_500)).into_future());
+    assert!(poll_once(&mut forgotten).await.is_pending());
+    sleep(secs(60)).await;
+    assert_eq!(pool.snapshot().oldest_waiter, None);
+    let newcomer = pool.acquire().within(secs(1)).await.unwrap_err();
+    assert_eq!(newcomer.kind(), AcquireErrorKind::TimedOut, "it was not sent away at once");
+    assert_eq!(forgotten.await.unwrap_err().kind(), AcquireErrorKind::TimedOut);
 }
 
 #[test]

@@ -105,6 +105,44 @@ async fn inside_a_transaction_a_batch_is_a_savepoint() {
     assert_eq!(number(&mut writer, "SELECT sum(id) FROM film").await, 4);
 }
 
+/// Rows that break a constraint come late: what went before was told, and is undone.
+#[tokio::test]
+async fn a_batch_that_fails_late_has_told_how_far_it_came() {
+    let place = Place::new();
+    let pool = films(&place).await;
+    let mut writer = pool.write().await.unwrap();
+    let insert = Insert::into("film").unwrap().columns(["id", "title"]).unwrap();
+    let rows = (0..20_000).map(|id| [Value::I64(id.min(19_998)), Value::Text("x")]);
+    let mut told = 0;
+    let failed = writer.insert_many(&insert, rows, |so_far| told = so_far.rows_done).await;
+    assert_eq!(failed.unwrap_err().kind(), SqliteErrorKind::Constraint);
+    assert!((10_000..20_000).contains(&told), "{told}");
+    assert_eq!(number(&mut writer, "SELECT count(*) FROM film").await, 0);
+}
+
+/// SQLite opens no savepoint while an authorizer forbids it: that undoes nothing of the user's.
+#[tokio::test]
+async fn a_batch_that_cannot_begin_leaves_the_users_transaction() {
+    use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+
+    let place = Place::new();
+    let pool = films(&place).await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "BEGIN; INSERT INTO film VALUES (1, 'mine', 1)").await;
+    writer
+        .inline(|c| {
+            c.authorizer(Some(|cx: AuthContext<'_>| match cx.action {
+                AuthAction::Savepoint { .. } => Authorization::Deny,
+                _ => Authorization::Allow,
+            }))
+        })
+        .await
+        .unwrap();
+    writer.insert_many(&plan(), [row(2, "batch")], |_| ()).await.unwrap_err();
+    run(&mut writer, "COMMIT").await;
+    assert_eq!(number(&mut writer, "SELECT count(*) FROM film").await, 1);
+}
+
 #[tokio::test]
 async fn updates_go_by_key() {
     let place = Place::new();

@@ -26,6 +26,20 @@ async fn r18_a_dropped_query_is_interrupted_and_the_next_user_does_not_notice() 
     assert_eq!(counts.created, 1, "one connection served all: {counts:?}");
 }
 
+/// Each outcome may be there before it is waited for; the loop has to let others run all the same.
+#[tokio::test]
+async fn r02_a_loop_of_calls_starves_no_other_task() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut reader = pool.read().await.unwrap();
+    let for_ever = async {
+        loop {
+            reader.call(|c| c.query_row("SELECT 1", [], |_| Ok(()))).await.unwrap();
+        }
+    };
+    soon(timeout(Duration::from_millis(20), for_ever)).await.unwrap_err();
+}
+
 #[tokio::test]
 async fn the_same_user_may_go_on_after_giving_up_a_query() {
     let place = Place::new();

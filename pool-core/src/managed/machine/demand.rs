@@ -138,7 +138,7 @@ impl<P> State<P> {
     fn connects_wanted(&self, queued: usize) -> usize {
         let validating = self.count(Phase::Validating);
         // A ping under way serves a waiter as well as a connect does, unless the last one failed.
-        let trusted = |slot: &Slot<P>| {
+        let trusted = |slot: &Slot| {
             slot.phase == Phase::Validating && (slot.epoch == self.epoch || !self.ping_failed)
         };
         let proving = match validating.min(queued) {

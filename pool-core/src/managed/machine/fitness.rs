@@ -8,7 +8,7 @@ use crate::snapshot::CloseReason;
 impl<P> State<P> {
     /// Why this connection must not stay, if so.
     #[inline]
-    pub(super) fn unfit(&self, slot: &Slot<P>) -> Option<CloseReason> {
+    pub(super) fn unfit(&self, slot: &Slot) -> Option<CloseReason> {
         if self.closed {
             Some(CloseReason::PoolClosed)
         } else if slot.generation != self.generation {
@@ -24,12 +24,12 @@ impl<P> State<P> {
 
     /// Whether something has to be done with it before its next use.
     #[inline]
-    pub(super) fn needs_proof(&self, slot: &Slot<P>) -> bool {
+    pub(super) fn needs_proof(&self, slot: &Slot) -> bool {
         self.tuning.prepare || self.is_doubtful(slot)
     }
 
     /// Whether a ping has to come before its next use.
-    pub(super) fn is_doubtful(&self, slot: &Slot<P>) -> bool {
+    pub(super) fn is_doubtful(&self, slot: &Slot) -> bool {
         let untouched = self.now.since(slot.touched_at);
         // A connect is proof enough for the moment.
         let validate_after = self.tuning.validate_after.max(u64::from(slot.fresh));

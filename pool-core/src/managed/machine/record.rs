@@ -2,14 +2,12 @@
 
 use super::tuning::{Tuning, nanos};
 use super::vocabulary::{Caller, Phase, Time};
-use super::waiters::Waiter;
 use crate::Limits;
 use crate::manager::Activity;
 use crate::snapshot::{CloseReason, Counts};
-use crate::sync::Arc;
 
 #[derive(Debug)]
-pub(crate) struct Slot<P> {
+pub(crate) struct Slot {
     pub(crate) id: u64,
     pub(crate) phase: Phase,
     /// When it came into this phase.
@@ -48,21 +46,11 @@ pub(crate) struct Slot<P> {
     pub(crate) caller: Option<Caller>,
     /// The turn in which its user got it.
     pub(crate) ticket: u64,
-    /// Who was handed it, until it comes back.
-    pub(super) handed: Option<Handed<P>>,
     /// If its connection notes one.
     pub(crate) activity: Option<Activity>,
 }
 
-/// Who was handed a connection.
-#[derive(Debug)]
-pub(super) struct Handed<P> {
-    pub(super) waiter: Arc<Waiter<P>>,
-    /// If it has not come for it by then, it is taken back.
-    pub(super) due: Time,
-}
-
-impl<P> Slot<P> {
+impl Slot {
     /// For a connect that begins.
     pub(super) fn new(id: u64, now: Time, generation: u32, epoch: u32) -> Self {
         Self {
@@ -88,7 +76,6 @@ impl<P> Slot<P> {
             reason: None,
             caller: None,
             ticket: 0,
-            handed: None,
             activity: None,
         }
     }

@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::{Sizes, Tuning};
 use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Who};
-use super::waiters::Waiter;
+use super::waiters::{Handed, Waiter};
 use crate::snapshot::CloseReason;
 use crate::sync::Arc;
 use crate::{ErrorClass, Limits};
@@ -220,14 +220,24 @@ impl State<()> {
                 let waiter = ticket.and_then(|ticket| owners.remove(&ticket));
                 self.stranded(waiter.as_deref());
             }
-            Event::Release { slot, verdict } => self.release(slot, (), verdict),
+            Event::Release { slot, verdict } => {
+                // Its owner has come for it at some time before.
+                drop(owners.remove(&self.slots[slot].ticket));
+                self.release(slot, (), verdict);
+            }
             Event::Settle { slot, settled } => self.settle(slot, (), settled),
             Event::Ending { slot, reason } => self.ending(slot, reason),
             Event::Ended { slot, abandoned } => drop(self.ended(slot, abandoned)),
             Event::Connected { slot, limits } => self.connected(slot, (), limits),
             Event::ConnectFailed { slot, class } => self.connect_failed(slot, class),
-            Event::TakeBack(slot) => self.take_back(slot),
-            Event::Tick => drop(self.pass_time()),
+            Event::TakeBack(slot) => {
+                let waiter = owners[&self.slots[slot].ticket].clone();
+                self.take_back(Handed { slot, due: self.now, waiter });
+            }
+            Event::Tick => {
+                let _come_for_or_taken_back = self.waiters.stop_awaiting(self.now);
+                let _ = self.pass_time();
+            }
             Event::Resize(sizes) => self.resize(sizes),
             Event::Suspend(suspended) => self.suspend(suspended),
             Event::InvalidateAll => self.invalidate_all(),
@@ -242,7 +252,8 @@ impl State<()> {
 }
 
 impl<P> State<P> {
-    /// The state in words, without what a replay cannot know (call sites, connections).
+    /// The state in words, without what a replay cannot know (call sites, connections,
+    /// whether those who were handed one have come for it, and so when to look next).
     fn digest(&self) -> String {
         let idle: Vec<_> = self.idle.iter().map(|(key, _)| *key).collect();
         let queued: Vec<_> = self.waiters().in_line().map(|waiter| waiter.ticket).collect();
@@ -252,14 +263,13 @@ impl<P> State<P> {
         format!(
             "slots {slots:?}, idle {idle:?}, queued {queued:?}, aside {aside}, generation {}, \
              epoch {}, \
-             bound {}, suspended {}, closed {}, backoff {:?}, alarm {:?}, {:?}",
+             bound {}, suspended {}, closed {}, backoff {:?}, {:?}",
             self.generation,
             self.epoch,
             self.bound,
             self.suspended,
             self.closed,
             self.backoff,
-            self.alarm,
             self.counts
         )
     }
@@ -307,7 +317,8 @@ impl<P> State<P> {
 #[cfg(all(test, not(pool_loom)))]
 mod tests {
     use super::*;
-    use crate::PoolConfig;
+    use crate::managed::machine::vocabulary::Fate;
+    use crate::{Cause, PoolConfig};
 
     type Change = fn(&mut State<()>);
 
@@ -429,5 +440,53 @@ mod tests {
             smuggle(&mut state, deadline);
             assert_eq!(state.check(), Ok(()), "{why}");
         }
+    }
+
+    #[test]
+    fn a_replay_tells_apart_whom_a_slot_had_one_after_the_other() {
+        let tuning = Tuning::new(&PoolConfig::new().max_size(3), false, false);
+        let mut state = State::new(tuning.clone(), 1, Recorder::new(1000));
+        state.bind();
+        let take = |waiter: &Waiter<()>| assert!(waiter.take().is_some());
+        // Three connections, each used before.
+        for key in 0..3 {
+            let w = wait(&mut state, Time::NEVER);
+            state.connected(key, (), Limits::none());
+            take(&w);
+        }
+        for key in 0..3 {
+            state.release(key, (), Verdict::Clean);
+        }
+        state.now = Time(1_000_000_000);
+        state.tick();
+        for _ in 0..3 {
+            assert!(state.acquire(nobody(), &mut Miss::MustWait).is_some());
+        }
+        // H and W wait and are handed 0 and 1; both come for it.
+        let h = wait(&mut state, Time::NEVER);
+        let w = wait(&mut state, Time::NEVER);
+        state.release(0, (), Verdict::Clean);
+        state.release(1, (), Verdict::Clean);
+        take(&h);
+        take(&w);
+        let ticket = w.ticket;
+        drop(w);
+        // What W got is broken: it keeps its place, and is handed 2.
+        state.release(1, (), Verdict::Rejected(Fate::Close(Cause::Invalidated)));
+        let mut again = Waiter::new(state.now, Time::NEVER, nobody(), None);
+        state.enqueue(&mut again, Some(ticket)).unwrap();
+        state.release(2, (), Verdict::Clean);
+        assert!(again.is_handed());
+        // A new connection in slot 1, used without a wait.
+        let _ = state.ended(1, false);
+        let x = wait(&mut state, Time::NEVER);
+        let _ = state.give_up(&x, true);
+        state.connected(1, (), Limits::none());
+        assert!(state.acquire(nobody(), &mut Miss::MustWait).is_some());
+        state.release(1, (), Verdict::Clean);
+        // W gives up what it was handed.
+        let _ = state.give_up(&again, true);
+        let recording = Recording::take(&state, tuning, 1);
+        recording.replay().unwrap();
     }
 }

@@ -11,7 +11,6 @@ impl<P> State<P> {
     pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
         self.note(Event::Release { slot: key, verdict });
         let slot = &mut self.slots[key];
-        self.out.served = slot.handed.take().map(|handed| handed.waiter);
         let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
         if !matches!(verdict, Verdict::Rejected(_)) {
             self.backoff.used();

@@ -7,11 +7,11 @@ use slab::Slab;
 
 use super::demand::Backoff;
 use super::outbox::Outbox;
-use super::record::{Handed, Slot};
+use super::record::Slot;
 use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
 use super::vocabulary::{Caller, Miss, Phase, Refusal, SlotKey, Taken, Time};
-use super::waiters::{Delivery, Place, Waiter, Waiters};
+use super::waiters::{Delivery, Handed, Place, Waiter, Waiters};
 use crate::snapshot::{CloseReason, Counts};
 use crate::sync::Arc;
 use crate::{Activity, Histogram};
@@ -22,7 +22,7 @@ pub(crate) struct State<P> {
     pub(crate) now: Time,
     pub(crate) out: Outbox<P>,
     pub(crate) tuning: Tuning,
-    pub(super) slots: Slab<Slot<P>>,
+    pub(super) slots: Slab<Slot>,
     pub(super) phases: [usize; 6],
     pub(super) idle: VecDeque<(SlotKey, P)>,
     pub(super) waiters: Waiters<P>,
@@ -187,7 +187,8 @@ impl<P> State<P> {
         self.note(Event::Rejoin(waiter.ticket));
         self.wind(waiter.deadline.max(self.now));
         if self.closed {
-            let _ = waiter.put(Place::Refused(Refusal::Closed));
+            let (waker, _) = waiter.put(Place::Refused(Refusal::Closed));
+            self.out.discard(waker);
         } else {
             self.waiters.rejoin(waiter.clone());
             self.serve();
@@ -229,17 +230,11 @@ impl<P> State<P> {
             Place::Queued => self.waiters.remove(waiter.ticket),
             Place::Dozing | Place::Refused(_) => self.waiters.forget_aside(),
             Place::Handed(Delivery { slot, connection, .. }) => {
-                self.unhand(slot);
+                let _ = self.uncount_acquired(slot);
                 self.place(slot, connection, false);
             }
             Place::Gone => {}
         }
-    }
-
-    /// Who was handed this connection has not taken it, and will not.
-    pub(super) fn unhand(&mut self, slot: SlotKey) {
-        self.slots[slot].handed = None;
-        let _ = self.uncount_acquired(slot);
     }
 
     /// An acquire that had not joined the queue yet is given up.
@@ -297,7 +292,9 @@ impl<P> State<P> {
         self.out.wake(waker);
         // A slow runtime makes progress.
         let due = self.now.after(super::tick::GRACE << dozed.min(8));
-        self.slots[key].handed = Some(Handed { waiter, due });
+        if let Some(over) = self.waiters.await_owner(Handed { slot: key, due, waiter }) {
+            self.out.served = Some(over);
+        }
         self.wind(due);
     }
 
@@ -400,7 +397,7 @@ impl<P> State<P> {
         self.slots.len()
     }
 
-    pub(crate) fn slot(&self, key: SlotKey) -> &Slot<P> {
+    pub(crate) fn slot(&self, key: SlotKey) -> &Slot {
         &self.slots[key]
     }
 
@@ -409,7 +406,7 @@ impl<P> State<P> {
         self.slots[key].activity = activity;
     }
 
-    pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot<P>> {
+    pub(crate) fn holders(&self) -> impl Iterator<Item = &Slot> {
         self.slots.iter().map(|(_, slot)| slot).filter(|slot| slot.phase == Phase::InUse)
     }
 
@@ -425,10 +422,9 @@ impl<P> State<P> {
     // ---- counting ----
 
     /// What was handed out and not taken yet: who is to have it still waits, as users see it.
-    pub(crate) fn on_their_way(&self) -> Vec<&Slot<P>> {
-        let on_its_way =
-            |slot: &&Slot<P>| slot.handed.as_ref().is_some_and(|handed| handed.waiter.is_handed());
-        self.slots.iter().map(|(_, slot)| slot).filter(on_its_way).collect()
+    pub(crate) fn on_their_way(&self) -> Vec<&Slot> {
+        let handed = self.waiters.handed().filter(|handed| handed.waiter.is_handed());
+        handed.map(|handed| &self.slots[handed.slot]).collect()
     }
 
     /// Takes a checkout out of the counts; true if it was the connection's first.

@@ -1,10 +1,9 @@
 //! What time does to a pool: hand-offs nobody took, aging connections, leaks, retries.
 
-use super::record::{Handed, Slot};
 use super::recorder::Event;
 use super::state::State;
-use super::vocabulary::{Phase, SlotKey, Time};
-use super::waiters::Delivery;
+use super::vocabulary::{Phase, Time};
+use super::waiters::{Delivery, Handed};
 use crate::snapshot::CloseReason;
 
 /// How long a connection lies in the hands of a future that nobody polls before it is taken back;
@@ -24,7 +23,11 @@ impl<P> State<P> {
     pub(super) fn pass_time(&mut self) -> Time {
         self.note(Event::Tick);
         self.alarm = Time::NEVER;
-        self.await_owners();
+        let next = self.waiters.handed().map(|handed| handed.due).min();
+        self.wind(next.unwrap_or(Time::NEVER));
+        if self.bound && !self.suspended {
+            self.somebody_waits(); // else those whose time is up, and who do not come, go
+        }
         self.call_time();
         self.groom();
         self.report_leaks();
@@ -36,34 +39,19 @@ impl<P> State<P> {
     /// Each connection that is taken back is an event of its own: whether its owner comes for it in
     /// this moment is not for the machine to know.
     fn take_back_what_is_due(&mut self) {
-        let is_due = |slot: &Slot<P>| slot.handed.as_ref().is_some_and(|it| it.due <= self.now);
-        let mut due = Vec::new();
-        due.extend(self.slots.iter().filter(|(_, slot)| is_due(slot)).map(|(key, _)| key));
-        due.into_iter().for_each(|slot| self.take_back(slot));
+        let due = self.waiters.stop_awaiting(self.now);
+        due.into_iter().for_each(|handed| self.take_back(handed));
     }
 
     /// Takes a connection back from who was handed it, unless it has come for it.
-    pub(super) fn take_back(&mut self, slot: SlotKey) {
-        let Some(Handed { waiter, .. }) = self.slots[slot].handed.take() else { return };
+    pub(super) fn take_back(&mut self, Handed { slot, waiter, .. }: Handed<P>) {
         let Some(Delivery { connection, .. }) = waiter.take_back() else { return };
         self.note(Event::TakeBack(slot));
         self.waiters.step_aside();
         self.counts.taken_back += 1;
         self.out.errands().stalled.push(waiter.caller);
-        self.unhand(slot);
+        let _ = self.uncount_acquired(slot);
         self.place(slot, connection, false);
-    }
-
-    /// Comes again when the next connection is to be taken back.
-    fn await_owners(&mut self) {
-        let mut next = Time::NEVER;
-        for (_, slot) in &mut self.slots {
-            match &slot.handed {
-                Some(Handed { due, .. }) if *due > self.now => next = next.min(*due),
-                _ => slot.handed = None, // it has come for it
-            }
-        }
-        self.wind(next);
     }
 
     /// Wakes those whose time is up, for they have no timer of their own where the pool's

@@ -27,6 +27,9 @@ use std::task::Waker;
 use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time};
 use crate::sync::{Arc, Mutex, lock};
 
+/// Before more than so many are awaited, nobody looks who has come but the first.
+const ROOM: usize = 64;
+
 /// Who waits.
 #[derive(Debug)]
 pub(crate) struct Waiter<P> {
@@ -163,22 +166,52 @@ impl<P> Waiter<P> {
     }
 }
 
-/// Those who can be handed a connection, in the order of their tickets.
+/// A connection that was handed to somebody who may not have taken it yet.
+#[derive(Debug)]
+pub(crate) struct Handed<P> {
+    pub(crate) slot: SlotKey,
+    /// If its owner has not come for it by then, it is taken back.
+    pub(crate) due: Time,
+    pub(crate) waiter: Arc<Waiter<P>>,
+}
+
+impl<P> Handed<P> {
+    /// Its owner is gone: nobody else has the waiter.
+    fn is_over(&self) -> bool {
+        Arc::strong_count(&self.waiter) == 1
+    }
+}
+
+/// Those who can be handed a connection, in the order of their tickets, and those who were.
 #[derive(Debug)]
 pub(crate) struct Waiters<P> {
     /// Who leaves from the middle leaves a gap; there is none at either end.
     line: VecDeque<(u64, Option<Arc<Waiter<P>>>)>,
+    /// Whose owners are awaited, with some that have come; in the order of hand-off.
+    handed: VecDeque<Handed<P>>,
+    /// As many may be awaited before those that have come are looked for.
+    room: usize,
     queued: usize,
     /// Those who are not in line, nor were handed a connection: dozing, or not told yet that they
     /// were refused.
     aside: usize,
-    /// The shortest time that anybody allowed since the queue was last empty.
+    /// The shortest time that anybody allowed since the queue was last empty, from when the newest
+    /// of those before came: some join late.
     shortest_wait: u64,
+    newest: Time,
 }
 
 impl<P> Waiters<P> {
     pub(crate) fn new() -> Self {
-        Self { line: VecDeque::new(), queued: 0, aside: 0, shortest_wait: u64::MAX }
+        Self {
+            line: VecDeque::new(),
+            handed: VecDeque::new(),
+            room: ROOM,
+            queued: 0,
+            aside: 0,
+            shortest_wait: u64::MAX,
+            newest: Time(0),
+        }
     }
 
     /// Everyone who waits, but for those who were handed a connection.
@@ -201,6 +234,34 @@ impl<P> Waiters<P> {
         self.line.iter().filter_map(|(_, waiter)| waiter.as_deref())
     }
 
+    /// Awaits the owner of what was just handed out. Gives back one whose owner has come, for its
+    /// memory to be given back outside the lock.
+    pub(crate) fn await_owner(&mut self, handed: Handed<P>) -> Option<Arc<Waiter<P>>> {
+        let mut over = None;
+        while self.handed.front().is_some_and(Handed::is_over) {
+            over = self.handed.pop_front().map(|handed| handed.waiter);
+        }
+        self.handed.push_back(handed);
+        if self.handed.len() > self.room {
+            // The first is slow, or will never come; those behind it may have.
+            self.handed.retain(|handed| !handed.is_over());
+            self.room = 2 * self.handed.len() + ROOM;
+        }
+        over
+    }
+
+    /// Whose owners are awaited, and perhaps some that have come.
+    pub(crate) fn handed(&self) -> impl DoubleEndedIterator<Item = &Handed<P>> {
+        self.handed.iter()
+    }
+
+    /// Awaits those no longer who were to come by now.
+    pub(crate) fn stop_awaiting(&mut self, now: Time) -> Vec<Handed<P>> {
+        let (due, rest) = self.handed.drain(..).partition(|handed| handed.due <= now);
+        self.handed = rest;
+        Vec::from(due)
+    }
+
     /// Whether the one with this ticket is in line.
     pub(crate) fn has(&self, ticket: u64) -> bool {
         let is_last = self.line.back().is_some_and(|(last, _)| *last == ticket);
@@ -211,15 +272,18 @@ impl<P> Waiters<P> {
         self.line.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()
     }
 
-    /// Nobody in line waits for less time than this.
+    /// Nobody's time is up before those who stand in front of it have waited for this.
     pub(crate) fn shortest_wait(&self) -> u64 {
         self.shortest_wait
     }
 
     /// Adds a waiter behind everyone with an older ticket.
     pub(crate) fn push(&mut self, waiter: Arc<Waiter<P>>) {
-        let others = if self.queued == 0 { u64::MAX } else { self.shortest_wait };
-        self.shortest_wait = others.min(waiter.deadline.since(waiter.since));
+        if self.queued == 0 {
+            (self.shortest_wait, self.newest) = (u64::MAX, Time(0));
+        }
+        self.newest = self.newest.max(waiter.since);
+        self.shortest_wait = self.shortest_wait.min(waiter.deadline.since(self.newest));
         self.queued += 1;
         let ticket = waiter.ticket;
         let place = (ticket, Some(waiter));
