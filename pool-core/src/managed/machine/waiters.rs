@@ -15,8 +15,8 @@
 //! ```
 //!
 //! A waiter has a lock of its own, always the inner one. Every arrow is drawn under the pool's lock
-//! but for `take()`: who was served needs nothing else of the pool. The pool learns of it when the
-//! connection comes back, or when it wants to take it back and finds it gone.
+//! but for `take()`: who was served needs nothing else of the pool. The pool keeps those it handed
+//! something to until their owner has let go of them, or until it takes the connection back.
 //!
 //! Exactly those who are `Queued` are in line, in the order of their tickets. A dozing waiter keeps
 //! its ticket and rejoins in front of all younger ones.
@@ -27,7 +27,7 @@ use std::task::Waker;
 use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time};
 use crate::sync::{Arc, Mutex, lock};
 
-/// Before more than so many are awaited, nobody looks who has come but the first.
+/// Fewer gaps in line, or hand-outs that are over, are not worth to be cleared away.
 const ROOM: usize = 64;
 
 /// Who waits.
@@ -108,7 +108,7 @@ impl<P> Waiter<P> {
     }
 
     /// The connection that was handed and not taken yet.
-    #[cfg(test)]
+    #[cfg(all(test, not(pool_loom)))]
     pub(crate) fn in_hand(&self) -> Option<P>
     where
         P: Copy,
@@ -189,7 +189,7 @@ pub(crate) struct Waiters<P> {
     line: VecDeque<(u64, Option<Arc<Waiter<P>>>)>,
     /// Whose owners are awaited, with some that have come; in the order of hand-off.
     handed: VecDeque<Handed<P>>,
-    /// As many may be awaited before those that have come are looked for.
+    /// Once there are more of them, those that have come are cleared away.
     room: usize,
     queued: usize,
     /// Those who are not in line, nor were handed a connection: dozing, or not told yet that they
@@ -251,7 +251,7 @@ impl<P> Waiters<P> {
     }
 
     /// Whose owners are awaited, and perhaps some that have come.
-    pub(crate) fn handed(&self) -> impl DoubleEndedIterator<Item = &Handed<P>> {
+    pub(crate) fn handed(&self) -> impl Iterator<Item = &Handed<P>> {
         self.handed.iter()
     }
 
@@ -327,7 +327,7 @@ impl<P> Waiters<P> {
         self.line[at].1 = None;
         self.queued -= 1;
         self.trim();
-        if self.line.len() > 2 * self.queued + 64 {
+        if self.line.len() > 2 * self.queued + ROOM {
             self.line.retain(|(_, waiter)| waiter.is_some());
         }
     }
