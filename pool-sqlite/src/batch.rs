@@ -1,8 +1,9 @@
 //! [`Batch`] on SQLite: multi-row statements in one immediate transaction, ids by `json_each`.
 //!
 //! Rows are encoded as they come into a flat arena, a few statements at a time: a hop, which goes
-//! over to the connection's thread. While that executes one, the next are encoded here. The whole batch is one job and one transaction there; the last hop commits.
-//! A batch that is dropped on the way is rolled back before the connection is used again.
+//! over to the connection's thread. While that executes one, the next are encoded here. The whole
+//! batch is one job and one transaction there; the last hop commits. A batch that is dropped on the
+//! way is rolled back before the connection is used again.
 
 use std::future::{Future, poll_fn};
 use std::ops::Range;

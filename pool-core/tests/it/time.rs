@@ -1,6 +1,5 @@
 //! R7: one deadline, whatever hangs. R8: zero, none and huge durations.
 
-use std::future::{Future, IntoFuture};
 use std::task::Poll;
 use std::time::Duration;
 
