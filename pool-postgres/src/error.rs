@@ -278,6 +278,8 @@ fn kind_of_cause(error: &tokio_postgres::Error) -> PgErrorKind {
         || text.starts_with("error parsing response from server")
     {
         PgErrorKind::OutOfStep
+    } else if text.starts_with("authentication error") {
+        PgErrorKind::Authentication
     } else {
         PgErrorKind::Sql
     }

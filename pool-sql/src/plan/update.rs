@@ -128,6 +128,16 @@ impl Update {
         &self.table
     }
 
+    /// The columns of the key.
+    pub fn key_names(&self) -> &[Ident] {
+        &self.key
+    }
+
+    /// The columns that are set.
+    pub fn column_names(&self) -> &[Ident] {
+        &self.columns
+    }
+
     /// The key's columns and then those that are set: the order of each row's values.
     pub fn names(&self) -> impl Iterator<Item = &Ident> {
         self.key.iter().chain(&self.columns)

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::ops::Deref;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -36,6 +38,7 @@ pub struct Postgres {
 #[derive(Clone, Debug, Default)]
 pub struct PostgresBuilder {
     settings: BTreeMap<String, String>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 impl Postgres {
@@ -124,6 +127,14 @@ impl PostgresBuilder {
         self
     }
 
+    /// A file beside the data, which the server alone can read: a certificate, a key, a
+    /// `pg_hba.conf`. Settings call it `../name`, since they are relative to the data.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(name.into(), content.into());
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -141,6 +152,9 @@ impl PostgresBuilder {
             .copy(&folder.path().join("data"), |data| {
                 first_data(data, &program, identity, &options)
             })?;
+        for (name, content) in &self.files {
+            write_private(&folder.path().join(name), content, identity)?;
+        }
         let server = Server::start(Box::new(Program { program }), folder, identity, self.settings)?;
         Ok(Postgres { server, psql })
     }
@@ -230,6 +244,14 @@ fn configuration(seat: &Seat) -> String {
 
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
+}
+
+/// A file that nobody but its owner can read: servers refuse keys that others can.
+fn write_private(path: &Path, content: &[u8], identity: Identity) -> Result<(), ServerError> {
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(true).write(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(content)).map_err(ServerError::io(path.display()))?;
+    identity.own(path)
 }
 
 /// Makes the data of a first start.

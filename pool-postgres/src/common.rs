@@ -1,0 +1,104 @@
+//! [`Common`]: what all connections of a pool share.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use pool_sql::Observers;
+
+use crate::error::{PgError, PgErrorKind};
+use crate::front::Front;
+
+pub(crate) struct Common {
+    pub(crate) front: Front,
+    pub(crate) observers: Observers,
+    pub(crate) profile: Profile,
+    pub(crate) reset: ResetLevel,
+    pub(crate) statement_cache: usize,
+    pub(crate) statements: StatementCounts,
+}
+
+/// What is between here and the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Profile {
+    /// Nothing, or something that gives each connection a server session of its own.
+    #[default]
+    Direct,
+    /// A pooler that gives a session for one transaction at a time: PgBouncer, Supavisor, PgCat in
+    /// transaction mode.
+    ///
+    /// Nothing that needs a session works there, so it is not used: statements have no names and
+    /// are sent with the types of their parameters; `options` are refused; a connection is neither
+    /// reset nor asked for its server's limits. A statement that was given up costs its connection.
+    Pooler,
+}
+
+/// What is cleared when a connection comes back.
+///
+/// Whatever the level, a connection in a transaction is rolled back, a statement that still runs is
+/// ended, and where a command went by that changes the session (`SET`, `LISTEN`, `PREPARE`,
+/// `DECLARE`, a temporary table, `pg_advisory_lock`), or a statement was given up, the session is
+/// cleared as at level `Clean`. The levels differ in what is done where nothing was seen:
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ResetLevel {
+    /// Nothing; and a connection that was idle is not pinged. One that the network lost without a
+    /// word is then found out by its next user.
+    Fast,
+    /// Nothing; but a connection that was idle for a while is pinged before use. What can remain is
+    /// what a function or a `DO` block did to the session out of sight.
+    #[default]
+    Verified,
+    /// The session is cleared after every use: cursors, settings, listeners, advisory locks,
+    /// temporary tables, sequences. Prepared statements stay, so that the statement cache does.
+    Clean,
+    /// `DISCARD ALL` after every use: prepared statements go too, and the statement cache with
+    /// them.
+    DiscardAll,
+}
+
+/// How often a statement was found prepared, in all connections of a pool.
+#[derive(Debug, Default)]
+pub(crate) struct StatementCounts {
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+impl StatementCounts {
+    pub(crate) fn hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn miss(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn read(&self) -> (u64, u64) {
+        (self.hits.load(Ordering::Relaxed), self.misses.load(Ordering::Relaxed))
+    }
+}
+
+impl Common {
+    /// An error that the wrong profile makes says so.
+    pub(crate) fn explain(&self, error: PgError) -> PgError {
+        if self.profile == Profile::Pooler {
+            return error;
+        }
+        let looks_pooled = match error.code().map(|code| code.code()) {
+            // A statement of ours is gone, or another program's is there.
+            Some("26000" | "42P05") => true,
+            Some(_) => error
+                .db()
+                .is_some_and(|said| said.message().starts_with("unsupported startup parameter")),
+            None => false,
+        };
+        if !looks_pooled {
+            return error;
+        }
+        let text = format!(
+            "{error}: this looks like a pooler in transaction mode (PgBouncer, Supavisor, PgCat) \
+             between here and the server; if so, set the profile `Pooler`, or add \
+             `pgbouncer=true` to the URL, and leave out `options`"
+        );
+        PgError::text(PgErrorKind::Profile, text)
+    }
+}

@@ -1,0 +1,186 @@
+//! [`PgTransaction`]: a transaction or a savepoint, rolled back unless it is committed.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, IsolationLevel, Portal, Row, Transaction, TransactionBuilder};
+
+use crate::connection::PgCancelToken;
+use crate::error::{PgError, PgErrorKind};
+use crate::session::Session;
+use crate::statements::PgStatement;
+
+/// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
+/// done on its connection.
+pub struct PgTransaction<'c> {
+    inner: Transaction<'c>,
+    pub(crate) session: &'c Session,
+    is_savepoint: bool,
+}
+
+/// A transaction in the making, see [`PgConnection::build_transaction`].
+///
+/// [`PgConnection::build_transaction`]: crate::PgConnection::build_transaction
+#[must_use = "nothing is begun until it is started"]
+pub struct PgTransactionBuilder<'c> {
+    client: &'c mut Client,
+    session: &'c Session,
+    isolation_level: Option<IsolationLevel>,
+    read_only: Option<bool>,
+    deferrable: Option<bool>,
+}
+
+impl<'c> PgTransactionBuilder<'c> {
+    pub(crate) fn new(client: &'c mut Client, session: &'c Session) -> Self {
+        Self { client, session, isolation_level: None, read_only: None, deferrable: None }
+    }
+
+    /// With an isolation level.
+    pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.isolation_level = Some(level);
+        self
+    }
+
+    /// Read only, or not.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = Some(read_only);
+        self
+    }
+
+    /// Deferrable, or not.
+    pub fn deferrable(mut self, deferrable: bool) -> Self {
+        self.deferrable = Some(deferrable);
+        self
+    }
+
+    /// Begins it.
+    ///
+    /// # Errors
+    /// The server's, or that the connection is lost.
+    pub async fn start(self) -> Result<PgTransaction<'c>, PgError> {
+        let Self { client, session, isolation_level, read_only, deferrable } = self;
+        let call = session.call(client, Some("START TRANSACTION")).await?;
+        let mut builder: TransactionBuilder<'c> = client.build_transaction();
+        if let Some(level) = isolation_level {
+            builder = builder.isolation_level(level);
+        }
+        if let Some(read_only) = read_only {
+            builder = builder.read_only(read_only);
+        }
+        if let Some(deferrable) = deferrable {
+            builder = builder.deferrable(deferrable);
+        }
+        let started = builder.start().await;
+        let inner = call.finish(started).await?;
+        Ok(PgTransaction { inner, session, is_savepoint: false })
+    }
+}
+
+impl PgTransaction<'_> {
+    pub(crate) fn client(&self) -> &Client {
+        self.inner.client()
+    }
+
+    /// Keeps what was done.
+    ///
+    /// # Errors
+    /// What a deferred constraint or a serializable transaction fails with; and
+    /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back.
+    pub async fn commit(self) -> Result<(), PgError> {
+        let Self { inner, session, is_savepoint } = self;
+        let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
+        let call = session.call(inner.client(), Some(sql)).await?;
+        let done = inner.commit().await;
+        call.finish(done).await?;
+        if !is_savepoint && session.wire.rolled_back() {
+            // The server says so by nothing but the command's tag.
+            let text = "the transaction was rolled back, not committed, since one of its \
+                        statements had failed";
+            return Err(PgError::text(PgErrorKind::RolledBack, text));
+        }
+        Ok(())
+    }
+
+    /// Undoes what was done.
+    ///
+    /// # Errors
+    /// The connection is lost; then it is undone too.
+    pub async fn rollback(self) -> Result<(), PgError> {
+        let Self { inner, session, .. } = self;
+        let call = session.call(inner.client(), Some("ROLLBACK")).await?;
+        let done = inner.rollback().await;
+        call.finish(done).await
+    }
+
+    /// Sets a savepoint.
+    ///
+    /// # Errors
+    /// The server's, or that the connection is lost.
+    pub async fn transaction(&mut self) -> Result<PgTransaction<'_>, PgError> {
+        let call = self.session.call(self.inner.client(), Some("SAVEPOINT")).await?;
+        let started = self.inner.transaction().await;
+        let inner = call.finish(started).await?;
+        Ok(PgTransaction { inner, session: self.session, is_savepoint: true })
+    }
+
+    /// Binds a prepared statement to parameters, so that its rows can be had in parts.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn bind(
+        &self,
+        statement: &PgStatement<'_>,
+        params: &[&(dyn ToSql + Sync)],
+    ) -> Result<PgPortal<'_>, PgError> {
+        let statement = statement.of(self.session)?;
+        let call = self.session.call(self.client(), None).await?;
+        let bound = self.inner.bind(statement, params).await;
+        Ok(PgPortal { inner: call.finish(bound).await?, transaction: PhantomData })
+    }
+
+    /// The next rows of a portal, at most so many; all that are left with 0.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn query_portal(
+        &self,
+        portal: &PgPortal<'_>,
+        max_rows: i32,
+    ) -> Result<Vec<Row>, PgError> {
+        let call = self.session.call(self.client(), None).await?;
+        let rows = self.inner.query_portal(&portal.inner, max_rows).await;
+        call.finish(rows).await
+    }
+
+    /// As [`PgConnection::cancel_token`](crate::PgConnection::cancel_token).
+    pub fn cancel_token(&self) -> PgCancelToken<'_> {
+        PgCancelToken::new(self.client(), self.session)
+    }
+}
+
+/// A statement with its parameters, whose rows are fetched in parts. See [`PgTransaction::bind`].
+pub struct PgPortal<'t> {
+    inner: Portal,
+    transaction: PhantomData<&'t ()>,
+}
+
+impl fmt::Debug for PgPortal<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgPortal").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PgTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgTransaction")
+            .field("is_savepoint", &self.is_savepoint)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for PgTransactionBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PgTransactionBuilder").finish_non_exhaustive()
+    }
+}

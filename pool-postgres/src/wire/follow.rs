@@ -1,0 +1,275 @@
+//! [`Follow`]: which requests wait for which answers. Plain code, no I/O.
+
+use std::collections::VecDeque;
+
+use super::status::{BROKEN, FORGOTTEN, PREPARED, ROLLED_BACK, STATE, SUSPECT, WireStatus};
+
+/// What the client sent that the server has not answered.
+#[derive(Debug, Default)]
+pub(super) struct Follow {
+    expected: VecDeque<Sent>,
+    copy: Copying,
+    /// The server has greeted the client: what it says about parameters from here on are changes.
+    is_greeted: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    /// A simple query: answered by `ReadyForQuery`.
+    Query,
+    /// The end of an extended one: the same, unless the server reads a copy.
+    Sync,
+    /// The end of a copy that is not known to have begun.
+    CopyEnd,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Copying {
+    #[default]
+    No,
+    /// The server reads a copy.
+    In,
+    /// We have ended it, and the server has not said so yet.
+    Ended,
+}
+
+impl Follow {
+    /// A frame went to the server.
+    pub(super) fn sent(&mut self, kind: u8, status: &WireStatus) {
+        match kind {
+            b'Q' => self.expected.push_back(Sent::Query),
+            b'S' if self.copy == Copying::In => {} // the server ignores it
+            b'S' => self.expected.push_back(Sent::Sync),
+            b'c' | b'f' if self.copy == Copying::In => self.copy = Copying::Ended,
+            b'c' | b'f' => self.expected.push_back(Sent::CopyEnd),
+            b'd' if self.copy != Copying::In => status.set(SUSPECT),
+            _ => {}
+        }
+    }
+
+    /// A frame came from the server.
+    pub(super) fn received(&mut self, kind: u8, body: &[u8], status: &WireStatus) {
+        match kind {
+            b'Z' => self.ready(body, status),
+            b'C' => command(body, status),
+            b'G' => self.copy_in(status),
+            b'W' => status.set(BROKEN), // replication: not for a pool
+            b'E' if self.copy != Copying::No => status.set(SUSPECT),
+            b'S' if self.is_greeted => parameter(body, status),
+            _ => {}
+        }
+    }
+
+    /// Tells what is known; `whole` is false if the bytes made no sense.
+    pub(super) fn publish(&self, whole: bool, status: &WireStatus) {
+        if !whole {
+            status.set(BROKEN);
+        }
+        let waiting = self.expected.len() + usize::from(self.copy != Copying::No);
+        status.set_outstanding(u32::try_from(waiting).unwrap_or(u32::MAX));
+    }
+
+    /// `ReadyForQuery`: a request is answered.
+    fn ready(&mut self, body: &[u8], status: &WireStatus) {
+        self.copy = Copying::No;
+        if let Some(transaction) = body.first() {
+            status.set_transaction(*transaction);
+        }
+        if !self.is_greeted {
+            self.is_greeted = true;
+            return;
+        }
+        loop {
+            match self.expected.pop_front() {
+                Some(Sent::Query | Sent::Sync) => return,
+                Some(Sent::CopyEnd) => status.set(SUSPECT),
+                None => return status.set(BROKEN),
+            }
+        }
+    }
+
+    /// The server begins to read a copy. What it reads of the requests sent since it ignores, up to
+    /// the copy's end.
+    fn copy_in(&mut self, status: &WireStatus) {
+        self.copy = Copying::In;
+        match self.expected.front() {
+            Some(Sent::Query) => {}
+            Some(_) => {
+                while let Some(ignored) = self.expected.pop_front() {
+                    if ignored == Sent::CopyEnd {
+                        self.copy = Copying::Ended;
+                        return;
+                    }
+                }
+            }
+            None => status.set(BROKEN),
+        }
+    }
+}
+
+/// A command was executed: what its tag tells about the session.
+fn command(tag: &[u8], status: &WireStatus) {
+    let word = tag.split(|byte| matches!(byte, b' ' | 0)).next().unwrap_or_default();
+    match word {
+        b"COMMIT" => status.clear(ROLLED_BACK),
+        b"ROLLBACK" => status.set(ROLLED_BACK),
+        b"DISCARD" | b"DEALLOCATE" => {
+            status.set(FORGOTTEN);
+            status.set(STATE);
+        }
+        b"PREPARE" => {
+            status.set(PREPARED);
+            status.set(STATE);
+        }
+        b"SET" | b"RESET" | b"LISTEN" | b"UNLISTEN" | b"DECLARE" | b"LOAD" => status.set(STATE),
+        _ => {}
+    }
+}
+
+/// A parameter of the session has another value: a setting, if the server's role did not change.
+fn parameter(body: &[u8], status: &WireStatus) {
+    const NOT_OURS: [&[u8]; 2] = [b"in_hot_standby\0", b"default_transaction_rea"];
+    if !NOT_OURS.iter().any(|name| body.starts_with(name)) {
+        status.set(STATE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::status::Transaction;
+    use super::*;
+
+    /// A connection after its greeting.
+    struct Talk(Follow, WireStatus);
+
+    impl Talk {
+        fn new() -> Self {
+            let mut talk = Self(Follow::default(), WireStatus::default());
+            talk.from_server("S Z");
+            talk
+        }
+
+        fn to_server(&mut self, kinds: &str) -> &mut Self {
+            for kind in kinds.bytes() {
+                self.0.sent(kind, &self.1);
+            }
+            self.0.publish(true, &self.1);
+            self
+        }
+
+        /// Frames, with a body after each kind.
+        fn from_server(&mut self, frames: &str) -> &mut Self {
+            for frame in frames.split(' ') {
+                let (kind, body) = frame.as_bytes().split_first().unwrap();
+                let body = if body.is_empty() { b"I" } else { body };
+                self.0.received(*kind, body, &self.1);
+            }
+            self.0.publish(true, &self.1);
+            self
+        }
+
+        fn is_clean(&self) -> bool {
+            self.1.is_quiet()
+                && self.1.transaction() == Transaction::None
+                && !(self.1.is_suspect() || self.1.is_broken() || self.1.has_state())
+        }
+    }
+
+    #[test]
+    fn r17_a_request_without_an_answer_is_seen() {
+        let mut talk = Talk::new();
+        assert!(talk.is_clean());
+        talk.to_server("PBESQ");
+        assert!(!talk.1.is_quiet());
+        talk.from_server("Z");
+        assert!(!talk.1.is_quiet(), "one of two");
+        talk.from_server("Z");
+        assert!(talk.is_clean());
+    }
+
+    #[test]
+    fn r17_the_transaction_is_the_last_answers() {
+        let mut talk = Talk::new();
+        for (answer, status) in
+            [("ZT", Transaction::Open), ("ZE", Transaction::Failed), ("ZI", Transaction::None)]
+        {
+            talk.to_server("Q").from_server(answer);
+            assert_eq!(talk.1.transaction(), status);
+        }
+    }
+
+    #[test]
+    fn r18_tags_tell_what_stays_behind() {
+        for tag in ["CSET", "CLISTEN", "CPREPARE", "CDECLARE", "CDISCARD", "CRESET", "SWhatever"] {
+            let mut talk = Talk::new();
+            talk.to_server("Q").from_server(tag).from_server("Z");
+            assert!(talk.1.has_state(), "{tag}");
+            talk.1.forget_state();
+            assert!(talk.is_clean());
+        }
+        let mut talk = Talk::new();
+        talk.to_server("Q")
+            .from_server("CINSERT CBEGIN CSELECT CCOMMIT CSETOF Sin_hot_standby\0o Z");
+        assert!(talk.is_clean());
+    }
+
+    #[test]
+    fn a_commit_that_rolled_back_is_seen() {
+        let mut talk = Talk::new();
+        talk.to_server("Q").from_server("CROLLBACK Z");
+        assert!(talk.1.rolled_back());
+        talk.to_server("Q").from_server("CCOMMIT Z");
+        assert!(!talk.1.rolled_back());
+    }
+
+    #[test]
+    fn a_copy_in_has_one_answer_for_two_syncs() {
+        let mut talk = Talk::new();
+        talk.to_server("BES").from_server("2 G").to_server("dddcS");
+        assert!(!talk.1.is_quiet());
+        talk.from_server("CCOPY Z");
+        assert!(talk.is_clean());
+    }
+
+    #[test]
+    fn a_copy_that_is_dropped_before_it_begins_has_one_answer() {
+        let mut talk = Talk::new();
+        talk.to_server("BESfS").from_server("2 G E Z");
+        assert!(talk.1.is_quiet() && talk.1.is_suspect() && !talk.1.is_broken());
+    }
+
+    #[test]
+    fn a_copy_that_never_begins_makes_the_connection_suspect() {
+        let mut talk = Talk::new();
+        talk.to_server("BES").from_server("E Z").to_server("fS").from_server("Z");
+        assert!(talk.1.is_quiet() && talk.1.is_suspect());
+    }
+
+    #[test]
+    fn an_error_in_a_copy_makes_the_connection_suspect() {
+        let mut talk = Talk::new();
+        talk.to_server("BES").from_server("2 G").to_server("dd").from_server("E");
+        assert!(talk.1.is_suspect());
+        talk.to_server("fS").from_server("Z");
+        assert!(talk.1.is_quiet());
+    }
+
+    #[test]
+    fn an_answer_that_nobody_asked_for_breaks_it() {
+        let mut talk = Talk::new();
+        talk.from_server("Z");
+        assert!(talk.1.is_broken());
+        let mut talk = Talk::new();
+        talk.from_server("G");
+        assert!(talk.1.is_broken());
+    }
+
+    #[test]
+    fn a_copy_by_a_simple_query_that_nobody_feeds_is_not_quiet() {
+        let mut talk = Talk::new();
+        talk.to_server("Q").from_server("G");
+        assert!(!talk.1.is_quiet());
+        talk.to_server("f").from_server("E Z");
+        assert!(talk.1.is_quiet());
+    }
+}
