@@ -73,6 +73,13 @@ pub trait Manager: Send + Sync + 'static {
         Condition::Clean
     }
 
+    /// Hooks have run, `after_connect` or `before_acquire`: what they did to the session is how the
+    /// connection's users are to find it, and no reason for [`condition`](Self::condition) to call it
+    /// dirty. Managers that notice such changes forget them here. As quick as `condition`.
+    fn adopt(&self, connection: &mut Self::Connection) {
+        let _ = connection;
+    }
+
     /// Makes a dirty connection clean again: ends its transaction, its running statement, its
     /// session state. The default discards it.
     fn reset(

@@ -123,6 +123,10 @@ impl Manager for PgManager {
         connection.condition()
     }
 
+    fn adopt(&self, connection: &mut PgConnection) {
+        connection.session.wire.forget_state();
+    }
+
     async fn reset(&self, connection: &mut PgConnection, _: Cause) -> Result<Reset, PgError> {
         connection.reset().await
     }

@@ -75,8 +75,8 @@ impl PgConnection {
         let client = self.client();
         let is_pooled = session.common.profile == Profile::Pooler;
         let said = |error| session.said(error);
-        let was_given_up = session.was_given_up();
-        if session.is_running() {
+        let was_given_up = session.is_running();
+        if was_given_up {
             let was_cancelled = session.settle(client).await?;
             if was_cancelled && is_pooled {
                 // The request goes by way of the pooler, which may pass it on later.
@@ -85,6 +85,11 @@ impl PgConnection {
         }
         if session.wire.is_suspect() {
             session.prove(client).await?;
+        }
+        if session.wire.transaction() != Transaction::None {
+            // A transaction that was dropped has sent its own, which may not be on the wire yet; and
+            // the server logs a warning for one too many.
+            client.check_connection().await.map_err(said)?;
         }
         if session.wire.transaction() != Transaction::None {
             client.batch_execute("ROLLBACK").await.map_err(said)?;

@@ -123,11 +123,10 @@ impl Session {
     }
 
     /// Whether a statement may still run that nobody waits for.
+    ///
+    /// What is on the wire without a call is the driver's own and does nothing but tidy up: it closes
+    /// statements, and rolls back what the wire says is a transaction.
     pub(crate) fn is_running(&self) -> bool {
-        self.given_up.load(Ordering::Acquire) || !self.is_alone() || !self.wire.is_quiet()
-    }
-
-    pub(crate) fn was_given_up(&self) -> bool {
         self.given_up.load(Ordering::Acquire) || !self.is_alone()
     }
 

@@ -173,6 +173,10 @@ impl<M: Manager> Manager for FaultyManager<M> {
         }
     }
 
+    fn adopt(&self, connection: &mut Self::Connection) {
+        self.real.adopt(connection.real_mut());
+    }
+
     async fn reset(
         &self,
         connection: &mut Self::Connection,

@@ -98,6 +98,7 @@ async fn open<M: Manager>(shared: &Shared<M>, cx: &ConnectContext) -> Opened<M> 
         manager.connect(cx).await.map_err(|error| (manager.classify(&error), error.into()))?;
     match shared.after_connect.run(&mut connection).await {
         Ok(()) => {
+            manager.adopt(&mut connection);
             let limits = manager.limits(&connection);
             Ok((connection, limits))
         }
@@ -122,6 +123,7 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
             if shared.before_acquire.any_boxed() {
                 let hooks = shared.before_acquire.run(connection).await;
                 hooks.map_err(|_| Settled::Close(CloseReason::Validation))?;
+                shared.manager.adopt(connection);
             }
             Ok(())
         };
@@ -153,7 +155,10 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
             };
             match reset {
                 Reset::Kept => {}
-                Reset::Wiped => shared.after_connect.run(connection).await.map_err(drop)?,
+                Reset::Wiped => {
+                    shared.after_connect.run(connection).await.map_err(drop)?;
+                    shared.manager.adopt(connection);
+                }
                 Reset::Discard => return Err(()),
             }
             if shared.after_release.any_boxed() {

@@ -114,7 +114,9 @@ fn command(tag: &[u8], status: &WireStatus) {
         b"COMMIT" => status.clear(ROLLED_BACK),
         b"ROLLBACK" => status.set(ROLLED_BACK),
         b"DISCARD" | b"DEALLOCATE" => {
-            status.set(FORGOTTEN);
+            if word == b"DEALLOCATE" || tag.starts_with(b"DISCARD ALL") {
+                status.set(FORGOTTEN);
+            }
             status.set(STATE);
         }
         b"PREPARE" => {
