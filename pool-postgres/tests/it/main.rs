@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod conformance;
+mod faults;
 mod place;
 mod returning;
 

@@ -128,7 +128,8 @@ impl PostgresBuilder {
     }
 
     /// A file beside the data, which the server alone can read: a certificate, a key, a
-    /// `pg_hba.conf`. Settings call it `../name`, since they are relative to the data.
+    /// `pg_hba.conf`. Settings call it `../name`, since they are relative to the data; only `hba_file`
+    /// and its like are relative to this folder: `name`.
     #[must_use]
     pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
         self.files.insert(name.into(), content.into());
