@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
 
-use crate::common::Common;
+use crate::common::{Common, Profile};
 use crate::connection::PgConnection;
 use crate::error::{PgError, PgErrorKind};
 use crate::front::Login;
@@ -64,6 +64,11 @@ pub(crate) struct Seen {
 }
 
 impl PgManager {
+    /// What is between here and the server.
+    pub fn profile(&self) -> Profile {
+        self.common.profile
+    }
+
     async fn login(&self) -> Result<Login, PgError> {
         let options = &self.common.front.options;
         let Some(ask) = &self.credentials else {

@@ -4,7 +4,9 @@
 mod cancelling;
 mod conformance;
 mod faults;
+mod hosts;
 mod place;
+mod poolers;
 mod returning;
 
 use std::future::IntoFuture;
