@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pool_core::Activity;
+use scoped_futures::ScopedBoxFuture;
 use tokio::time::sleep;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, SimpleQueryMessage};
@@ -94,47 +95,52 @@ impl PgConnection {
     ///
     /// ```no_run
     /// # async fn f(conn: &mut pool_postgres::PgConnection) -> Result<(), pool_postgres::PgError> {
-    /// conn.transaction_with_retry(async |tx| {
-    ///     tx.execute("UPDATE account SET balance = balance - $1 WHERE id = $2", &[&100_i64, &1_i32])
-    ///         .await?;
-    ///     tx.execute("UPDATE account SET balance = balance + $1 WHERE id = $2", &[&100_i64, &2_i32])
-    ///         .await
+    /// use pool_postgres::ScopedFutureExt;
+    ///
+    /// let (from, to) = (1_i32, 2_i32);
+    /// conn.transaction_with_retry(|tx| {
+    ///     async move {
+    ///         tx.execute("UPDATE account SET cents = cents - 5 WHERE id = $1", &[&from]).await?;
+    ///         tx.execute("UPDATE account SET cents = cents + 5 WHERE id = $1", &[&to]).await
+    ///     }
+    ///     .scope_boxed()
     /// })
     /// .await?;
     /// # Ok(()) }
     /// ```
+    ///
+    /// The closure boxes its future, so that the whole can be spawned whatever it borrows; the compiler
+    /// does not see that of an `async` closure.
     ///
     /// # Errors
     /// The closure's, or the last conflict.
     ///
     /// # Cancel safety
     /// Nothing is committed once the future is dropped, unless the commit itself had been sent.
-    pub async fn transaction_with_retry<T, F>(&mut self, mut run: F) -> Result<T, PgError>
+    pub async fn transaction_with_retry<'a, T, F>(&mut self, mut run: F) -> Result<T, PgError>
     where
-        F: AsyncFnMut(&mut PgTransaction<'_>) -> Result<T, PgError>,
+        F: for<'t> FnMut(&'t PgTransaction<'t>) -> ScopedBoxFuture<'a, 't, Result<T, PgError>>
+            + Send
+            + 'a,
+        T: 'a,
     {
-        let mut pause = FIRST_PAUSE;
-        for _ in 1..ATTEMPTS {
-            match self.attempt(&mut run).await {
-                Err(conflict) if conflict.is_worth_a_new_transaction() => {}
+        let (mut tries, mut pause) = (1, FIRST_PAUSE);
+        loop {
+            let serializable = IsolationLevel::Serializable;
+            let tx = self.build_transaction().isolation_level(serializable).start().await?;
+            let done = match run(&tx).await {
+                Ok(value) => tx.commit().await.map(|()| value),
+                Err(error) => Err(error), // and it is rolled back
+            };
+            match done {
+                Err(conflict) if conflict.is_worth_a_new_transaction() && tries < ATTEMPTS => {}
                 done => return done,
             }
+            tries += 1;
             // Half of it by chance, so that two who met do not meet again.
             sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        self.attempt(&mut run).await
-    }
-
-    async fn attempt<T, F>(&mut self, run: &mut F) -> Result<T, PgError>
-    where
-        F: AsyncFnMut(&mut PgTransaction<'_>) -> Result<T, PgError>,
-    {
-        let serializable = IsolationLevel::Serializable;
-        let mut tx = self.build_transaction().isolation_level(serializable).start().await?;
-        let value = run(&mut tx).await?;
-        tx.commit().await?;
-        Ok(value)
     }
 
     /// Ends every statement of this checkout that takes longer, by the server's `statement_timeout`;

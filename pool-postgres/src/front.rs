@@ -35,7 +35,7 @@ use crate::options::{
 };
 use crate::server::PgServer;
 use crate::tls;
-use crate::transport::{Done, Secured, Transport};
+use crate::transport::{Done, OneRequest, Secured, Transport};
 use crate::wire::{Wire, WireStatus};
 
 /// How long a host gets at least, however many there are.
@@ -364,7 +364,7 @@ impl Front {
                 }
             }
         };
-        token.cancel_query_raw(&mut stream, Done).await?;
+        token.cancel_query_raw(OneRequest(&mut stream), Done).await?;
         stream.end().await;
         Ok(())
     }

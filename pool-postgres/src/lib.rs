@@ -11,6 +11,7 @@ mod driver;
 mod error;
 mod front;
 mod infer;
+mod listener;
 mod manager;
 mod options;
 mod pool;
@@ -32,6 +33,7 @@ pub use common::{Profile, ResetLevel};
 pub use connection::{PgCancelToken, PgConnection};
 pub use copy::{PgCopyIn, PgCopyOut};
 pub use error::{PgError, PgErrorKind};
+pub use listener::{Heard, PgListener};
 pub use manager::{PgCredentials, PgManager};
 pub use options::{
     ChannelBinding, PgHost, PgOptions, RootCert, SslMode, SslNegotiation, TargetSessionAttrs,
@@ -40,6 +42,7 @@ pub use pool::{PgGuard, PgPool};
 pub use pool_core;
 pub use pool_sql;
 pub use rows::PgRowStream;
+pub use scoped_futures::ScopedFutureExt;
 pub use server::{PgServer, PgShortage};
 pub use statements::{PgStatement, Query};
 pub use tokio_postgres;

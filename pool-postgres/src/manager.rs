@@ -10,7 +10,7 @@ use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, 
 use crate::common::{Common, Profile};
 use crate::connection::PgConnection;
 use crate::error::{PgError, PgErrorKind};
-use crate::front::Login;
+use crate::front::{Login, Notified};
 use crate::options::Secret;
 use crate::server::{PgServer, PgShortage};
 
@@ -69,6 +69,19 @@ impl PgManager {
         self.common.profile
     }
 
+    /// Opens a connection, for the pool or for somebody who is told of notifications.
+    pub(crate) async fn connect_for(
+        &self,
+        cx: &ConnectContext,
+        notified: Notified,
+    ) -> Result<PgConnection, PgError> {
+        let login = self.login().await?;
+        let connected = self.common.front.connect(&login, cx.deadline(), &notified).await;
+        let connected = connected.map_err(|error| self.common.explain(error))?;
+        self.note(&connected.server);
+        Ok(PgConnection::new(connected, self.common.clone(), cx.activity().clone()))
+    }
+
     async fn login(&self) -> Result<Login, PgError> {
         let options = &self.common.front.options;
         let Some(ask) = &self.credentials else {
@@ -113,11 +126,7 @@ impl Manager for PgManager {
     type Error = PgError;
 
     async fn connect(&self, cx: &ConnectContext) -> Result<PgConnection, PgError> {
-        let login = self.login().await?;
-        let connected = self.common.front.connect(&login, cx.deadline(), &None).await;
-        let connected = connected.map_err(|error| self.common.explain(error))?;
-        self.note(&connected.server);
-        Ok(PgConnection::new(connected, self.common.clone(), cx.activity().clone()))
+        self.connect_for(cx, None).await
     }
 
     async fn ping(&self, connection: &mut PgConnection) -> Result<(), PgError> {

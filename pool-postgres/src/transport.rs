@@ -148,9 +148,42 @@ impl TlsStream for Transport {
     }
 }
 
-impl TlsStream for &mut Transport {
+/// A stream for one request, which the other side ends. The driver would end our side as soon as it
+/// has sent a cancel request; a PgBouncer (seen with 1.18) that passes one on does not survive that:
+/// its process ends, and with it everybody's connections.
+pub(crate) struct OneRequest<'t>(pub(crate) &'t mut Transport);
+
+impl AsyncRead for OneRequest<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.0.inner().poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for OneRequest<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.inner().poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.inner().poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl TlsStream for OneRequest<'_> {
     fn channel_binding(&self) -> ChannelBinding {
-        (**self).channel_binding()
+        self.0.channel_binding()
     }
 }
 

@@ -5,6 +5,8 @@ mod cancelling;
 mod conformance;
 mod faults;
 mod hosts;
+mod listening;
+mod observing;
 mod place;
 mod poolers;
 mod returning;

@@ -102,11 +102,21 @@ async fn two_hundred_tasks_on_five_server_connections_see_no_error() {
         .spawn()
         .unwrap();
     let pool = builder(&url).build().await.unwrap();
-    let done = timeout(time + Duration::from_secs(60), soak(&pool, 200, time)).await;
+    let soaked = tokio::spawn({
+        let pool = pool.clone();
+        async move { soak(&pool, 200, time).await }
+    });
+    let done = timeout(time + Duration::from_secs(60), soaked).await.expect("hangs");
+    let done = done.unwrap_or_else(|error| {
+        let log = pooled.bouncer.log();
+        let last: Vec<_> = log.lines().rev().take(12).collect();
+        panic!("{error}\nthe last of PgBouncer's words, first: {last:#?}")
+    });
     let other = tokio::task::spawn_blocking(move || other.wait()).await.unwrap().unwrap();
-    println!("{} rounds in {time:?}", done.expect("hangs"));
+    println!("{done} rounds in {time:?}");
     assert!(other.success(), "the other process");
-    assert!(pooled.bouncer.server_connections().unwrap() <= 5);
+    let servers = pooled.bouncer.admin("SHOW SERVERS").unwrap();
+    assert!(pooled.bouncer.server_connections().unwrap() <= 5, "{servers}");
     soon(pool.close(Duration::from_secs(10))).await;
     assert_eq!(pooled.bouncer.connections().unwrap(), 0);
 }
