@@ -10,11 +10,14 @@
 //! | `prefer` | TLS | plain, if the server has no TLS, the handshake fails or TLS is rejected |
 //! | `require`, `verify-ca`, `verify-full` | TLS | |
 //!
+//! Other than with libpq, a wrong password is not said again in the other way.
+//!
 //! A host that cannot be reached, or is not what `target_session_attrs` wants, makes way for the
 //! next. A wrong password does not: it would be wrong everywhere, and the other servers need not hear
 //! it. Of the time that the pool gives to a connect each address gets its share, unless
 //! `connect_timeout` says how much; it covers TCP, TLS and authentication.
 
+use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -237,14 +240,18 @@ impl Front {
             },
             SslMode::Prefer => match secured().await {
                 Ok(Secured::Tls(stream)) => match encrypted(stream).await {
-                    Err(rejected) if is_rejected(&rejected) => plain().await.map_err(|_| rejected),
+                    Err(rejected) if is_rejected(&rejected) => {
+                        plain().await.map_err(|error| worse(rejected, error))
+                    }
                     done => done,
                 },
                 Ok(Secured::Refused(stream)) => {
                     let stream = Transport::Tcp(stream);
                     self.log_in(host, stream, endpoint, None, login, notified).await
                 }
-                Err(error) if error.kind() == PgErrorKind::Tls => plain().await,
+                Err(failed) if failed.kind() == PgErrorKind::Tls => {
+                    plain().await.map_err(|error| worse(failed, error))
+                }
                 Err(error) => Err(error),
             },
             SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => match secured().await? {
@@ -264,7 +271,7 @@ impl Front {
     async fn secure(&self, stream: TcpStream, name: &str) -> Result<Secured, PgError> {
         let Some(tls) = &self.tls else { return Ok(Secured::Refused(stream)) };
         Transport::secure(stream, name, &self.options, tls).await.map_err(|error| {
-            match error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>()) {
+            match is_tls(&error) {
                 true => PgError::text(PgErrorKind::Tls, format!("the TLS handshake: {error}")),
                 false => unreachable(error),
             }
@@ -285,16 +292,10 @@ impl Front {
         let wire = Wire::new(stream);
         let status = wire.status();
         let config = self.driver_config(host, login, is_encrypted);
-        let (client, connection) =
-            config.connect_raw(wire, Done).await.map_err(|error| {
-                match self.options.passfile_fault() {
-                    Some(fault) if config.get_password().is_none() => {
-                        let error = PgError::from(error);
-                        PgError::text(error.kind(), format!("{error}; {fault}"))
-                    }
-                    _ => error.into(),
-                }
-            })?;
+        let (client, connection) = config
+            .connect_raw(wire, Done)
+            .await
+            .map_err(|error| self.refusal(error, config.get_password().is_some()))?;
         let driver = Driver::spawn(connection, status.clone(), notified.clone());
         let server = match self.is_pooled {
             true => PgServer::default(),
@@ -302,6 +303,21 @@ impl Front {
         };
         let way = Way { to: endpoint.clone(), tls };
         Ok(Connected { client, status, driver, server, way })
+    }
+
+    /// What a failed login is about.
+    fn refusal(&self, error: tokio_postgres::Error, has_password: bool) -> PgError {
+        // With TLS 1.3 a server that refuses our certificate says so only after the handshake.
+        let cause = error.source().and_then(|cause| cause.downcast_ref());
+        if cause.is_some_and(is_tls) {
+            return PgError::driver(PgErrorKind::Tls, error);
+        }
+        // In the driver's words it is the configuration that lacks a password.
+        if has_password || !error.to_string().starts_with("invalid configuration") {
+            return error.into();
+        }
+        let fault = self.options.passfile_fault().unwrap_or_else(|| "want one".into());
+        PgError::text(PgErrorKind::Authentication, format!("it asks for a password; {fault}"))
     }
 
     fn driver_config(
@@ -381,6 +397,23 @@ fn is_final(error: &PgError) -> bool {
 /// Whether `pg_hba.conf` has no line for a connection of this kind.
 fn is_rejected(error: &PgError) -> bool {
     error.code().is_some_and(|code| code.code() == "28000")
+}
+
+/// Of what went wrong with TLS, then without, what is to be told: where `pg_hba.conf` rejects a
+/// connection without it, TLS was the way to go.
+fn worse(with: PgError, without: PgError) -> PgError {
+    match with.kind() {
+        _ if !is_rejected(&without) => without,
+        PgErrorKind::Tls => {
+            PgError::text(PgErrorKind::Tls, format!("{with}; and without TLS, {without}"))
+        }
+        _ => with,
+    }
+}
+
+/// Whether it is about TLS, not about the network below.
+fn is_tls(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|cause| cause.is::<rustls::Error>())
 }
 
 fn unreachable(error: io::Error) -> PgError {

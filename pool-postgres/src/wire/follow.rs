@@ -147,11 +147,11 @@ mod tests {
     impl Talk {
         fn new() -> Self {
             let mut talk = Self(Follow::default(), WireStatus::default());
-            talk.from_server("S Z");
+            talk.server_says("S Z");
             talk
         }
 
-        fn to_server(&mut self, kinds: &str) -> &mut Self {
+        fn client_says(&mut self, kinds: &str) -> &mut Self {
             for kind in kinds.bytes() {
                 self.0.sent(kind, &self.1);
             }
@@ -160,7 +160,7 @@ mod tests {
         }
 
         /// Frames, with a body after each kind.
-        fn from_server(&mut self, frames: &str) -> &mut Self {
+        fn server_says(&mut self, frames: &str) -> &mut Self {
             for frame in frames.split(' ') {
                 let (kind, body) = frame.as_bytes().split_first().unwrap();
                 let body = if body.is_empty() { b"I" } else { body };
@@ -181,11 +181,11 @@ mod tests {
     fn r17_a_request_without_an_answer_is_seen() {
         let mut talk = Talk::new();
         assert!(talk.is_clean());
-        talk.to_server("PBESQ");
+        talk.client_says("PBESQ");
         assert!(!talk.1.is_quiet());
-        talk.from_server("Z");
+        talk.server_says("Z");
         assert!(!talk.1.is_quiet(), "one of two");
-        talk.from_server("Z");
+        talk.server_says("Z");
         assert!(talk.is_clean());
     }
 
@@ -195,7 +195,7 @@ mod tests {
         for (answer, status) in
             [("ZT", Transaction::Open), ("ZE", Transaction::Failed), ("ZI", Transaction::None)]
         {
-            talk.to_server("Q").from_server(answer);
+            talk.client_says("Q").server_says(answer);
             assert_eq!(talk.1.transaction(), status);
         }
     }
@@ -204,74 +204,74 @@ mod tests {
     fn r18_tags_tell_what_stays_behind() {
         for tag in ["CSET", "CLISTEN", "CPREPARE", "CDECLARE", "CDISCARD", "CRESET", "SWhatever"] {
             let mut talk = Talk::new();
-            talk.to_server("Q").from_server(tag).from_server("Z");
+            talk.client_says("Q").server_says(tag).server_says("Z");
             assert!(talk.1.has_state(), "{tag}");
             talk.1.forget_state();
             assert!(talk.is_clean());
         }
         let mut talk = Talk::new();
-        talk.to_server("Q")
-            .from_server("CINSERT CBEGIN CSELECT CCOMMIT CSETOF Sin_hot_standby\0o Z");
+        talk.client_says("Q")
+            .server_says("CINSERT CBEGIN CSELECT CCOMMIT CSETOF Sin_hot_standby\0o Z");
         assert!(talk.is_clean());
     }
 
     #[test]
     fn a_commit_that_rolled_back_is_seen() {
         let mut talk = Talk::new();
-        talk.to_server("Q").from_server("CROLLBACK Z");
+        talk.client_says("Q").server_says("CROLLBACK Z");
         assert!(talk.1.rolled_back());
-        talk.to_server("Q").from_server("CCOMMIT Z");
+        talk.client_says("Q").server_says("CCOMMIT Z");
         assert!(!talk.1.rolled_back());
     }
 
     #[test]
     fn a_copy_in_has_one_answer_for_two_syncs() {
         let mut talk = Talk::new();
-        talk.to_server("BES").from_server("2 G").to_server("dddcS");
+        talk.client_says("BES").server_says("2 G").client_says("dddcS");
         assert!(!talk.1.is_quiet());
-        talk.from_server("CCOPY Z");
+        talk.server_says("CCOPY Z");
         assert!(talk.is_clean());
     }
 
     #[test]
     fn a_copy_that_is_dropped_before_it_begins_has_one_answer() {
         let mut talk = Talk::new();
-        talk.to_server("BESfS").from_server("2 G E Z");
+        talk.client_says("BESfS").server_says("2 G E Z");
         assert!(talk.1.is_quiet() && talk.1.is_suspect() && !talk.1.is_broken());
     }
 
     #[test]
     fn a_copy_that_never_begins_makes_the_connection_suspect() {
         let mut talk = Talk::new();
-        talk.to_server("BES").from_server("E Z").to_server("fS").from_server("Z");
+        talk.client_says("BES").server_says("E Z").client_says("fS").server_says("Z");
         assert!(talk.1.is_quiet() && talk.1.is_suspect());
     }
 
     #[test]
     fn an_error_in_a_copy_makes_the_connection_suspect() {
         let mut talk = Talk::new();
-        talk.to_server("BES").from_server("2 G").to_server("dd").from_server("E");
+        talk.client_says("BES").server_says("2 G").client_says("dd").server_says("E");
         assert!(talk.1.is_suspect());
-        talk.to_server("fS").from_server("Z");
+        talk.client_says("fS").server_says("Z");
         assert!(talk.1.is_quiet());
     }
 
     #[test]
     fn an_answer_that_nobody_asked_for_breaks_it() {
         let mut talk = Talk::new();
-        talk.from_server("Z");
+        talk.server_says("Z");
         assert!(talk.1.is_broken());
         let mut talk = Talk::new();
-        talk.from_server("G");
+        talk.server_says("G");
         assert!(talk.1.is_broken());
     }
 
     #[test]
     fn a_copy_by_a_simple_query_that_nobody_feeds_is_not_quiet() {
         let mut talk = Talk::new();
-        talk.to_server("Q").from_server("G");
+        talk.client_says("Q").server_says("G");
         assert!(!talk.1.is_quiet());
-        talk.to_server("f").from_server("E Z");
+        talk.client_says("f").server_says("E Z");
         assert!(talk.1.is_quiet());
     }
 }

@@ -9,20 +9,24 @@ use pool_testkit::conformance::Harness;
 
 use crate::place::Place;
 
-/// What the suite asks of all three.
+/// What the suite asks of all three. `$new` gives the place, and what has to live as long.
 macro_rules! harness {
-    ($name:ident, $new:expr) => {
-        struct $name(Place);
+    ($name:ident, $kept:ty, $new:expr) => {
+        struct $name {
+            place: Place,
+            _kept: $kept,
+        }
 
         impl Harness for $name {
             type Manager = PgManager;
 
             async fn new() -> Self {
-                Self($new.await)
+                let (place, _kept) = $new.await;
+                Self { place, _kept }
             }
 
             fn manager(&self) -> PgManager {
-                self.0.builder().manager().unwrap()
+                self.place.builder().manager().unwrap()
             }
 
             async fn query(&self, connection: &mut PgConnection) -> Result<(), BoxError> {
@@ -34,14 +38,14 @@ macro_rules! harness {
                 let pid = connection.query_one("SELECT pg_backend_pid()", &[]).await.unwrap();
                 let pid: i32 = pid.get(0);
                 let end = "SELECT pg_terminate_backend($1)";
-                self.0.admin.0.query_one(end, &[&pid]).await.unwrap();
+                self.place.admin.0.query_one(end, &[&pid]).await.unwrap();
                 while !connection.is_closed() {
                     tokio::time::sleep(Duration::from_millis(1)).await;
                 }
             }
 
             async fn open_connections(&self) -> usize {
-                self.0.connections().await
+                self.place.connections().await
             }
 
             async fn begin(&self, connection: &mut PgConnection) {
@@ -71,6 +75,32 @@ macro_rules! harness {
 mod plain {
     use super::*;
 
-    harness!(Plain, Place::new());
+    harness!(Plain, (), async { (Place::new().await, ()) });
     pool_testkit::conformance!(Plain);
+}
+
+mod encrypted {
+    use super::*;
+    use crate::place::shared_with_tls;
+
+    harness!(Encrypted, (), async {
+        let server = shared_with_tls();
+        (Place::on(server, &format!("{}?sslmode=require", server.url())).await, ())
+    });
+    pool_testkit::conformance!(Encrypted);
+}
+
+mod proxied {
+    use pool_testkit::FaultProxy;
+
+    use super::*;
+    use crate::place::shared;
+
+    harness!(Proxied, FaultProxy, async {
+        let server = shared();
+        let proxy = FaultProxy::start(server.address()).unwrap();
+        let url = format!("postgres://test@{}/test", proxy.address());
+        (Place::on(server, &url).await, proxy)
+    });
+    pool_testkit::conformance!(Proxied);
 }

@@ -2,6 +2,7 @@
 //! deadline; none depends on how fast the machine is.
 
 mod cancelling;
+mod certificates;
 mod conformance;
 mod faults;
 mod hosts;
@@ -10,6 +11,7 @@ mod observing;
 mod place;
 mod poolers;
 mod returning;
+mod tls;
 
 use std::future::IntoFuture;
 use std::time::Duration;

@@ -8,11 +8,23 @@ use pool_postgres::tokio_postgres::{self, NoTls};
 use pool_postgres::{PgBuilder, PgPool};
 use pool_testkit::servers::Postgres;
 
+use crate::certificates::Authority;
+
 /// The server that most tests share: nothing they do to it lasts.
 pub(crate) fn shared() -> &'static Postgres {
     static SERVER: OnceLock<Postgres> = OnceLock::new();
     SERVER.get_or_init(|| {
         Postgres::builder().setting("max_connections", "300").start().expect("PostgreSQL starts")
+    })
+}
+
+/// The same with TLS, which takes `sslmode=require` to be used for sure.
+pub(crate) fn shared_with_tls() -> &'static Postgres {
+    static SERVER: OnceLock<Postgres> = OnceLock::new();
+    SERVER.get_or_init(|| {
+        let server = Postgres::builder().setting("max_connections", "300");
+        let certificate = Authority::new("tests").server("localhost");
+        certificate.serve(server).start().expect("PostgreSQL starts")
     })
 }
 
