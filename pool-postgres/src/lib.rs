@@ -1,4 +1,50 @@
 //! A PostgreSQL pool: nothing inherited, nothing hidden, no round trip to know it.
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use pool_postgres::PgPool;
+//!
+//! let url = "postgres://app:secret@db.example.org/media?sslmode=verify-full";
+//! let pool = PgPool::builder(url)?.max_size(20).build().await?;
+//!
+//! let mut connection = pool.acquire().operation("add a film").await?;
+//! let film = connection
+//!     .query_one("INSERT INTO film (title) VALUES ($1) RETURNING id", &[&"Alien"])
+//!     .await?;
+//!
+//! let tx = connection.transaction().await?;
+//! tx.execute("INSERT INTO seen (film) VALUES ($1)", &[&film.get::<_, i64>(0)]).await?;
+//! tx.commit().await?; // dropped instead, it is rolled back at once
+//! drop(connection); // back in the pool
+//!
+//! pool.close(std::time::Duration::from_secs(5)).await;
+//! # Ok(()) }
+//! ```
+//!
+//! What the engine promises (order, deadlines, cancellation, diagnosis) is in [`pool_core`]. What
+//! PostgreSQL adds:
+//!
+//! * **The wire is followed.** Whether a connection is in a transaction, runs something that nobody
+//!   waits for, or had its session changed is read off the protocol as it goes by. A clean connection
+//!   is handed on at once, without a round trip; any other is cleared first, in the background. See
+//!   [`ResetLevel`] for what that means and what can remain.
+//! * **Cancellation.** A dropped future gives its statement up: it is ended by a cancel request, and
+//!   no innocent statement is hit by one. See [`PgConnection`].
+//! * **Statements** are prepared once per connection, kept in a bounded cache, and prepared anew when
+//!   the server has forgotten them or their table has changed.
+//! * **Connecting** as libpq does: several hosts, roles, unix sockets, all six sslmodes, channel
+//!   binding; credentials asked for at each connect. See [`url`] and [`PgOptions`].
+//! * **Poolers** in between (PgBouncer, Supavisor, PgCat) have a [`Profile`] of their own, and a wrong
+//!   one is said.
+//! * **The server's limits** are read at connect: a pool that does not fit is told so, with the
+//!   arithmetic ([`PgPool::shortage`]); a connection is not kept idle for longer than the server
+//!   lets it be.
+//! * **Notifications** come to a [`PgListener`], beside the pool and across restarts.
+//! * **Batches**: see [`pool_sql::Batch`], which [`PgConnection`] and [`PgTransaction`] implement.
+//!
+//! Rows, parameters and types are [`tokio_postgres`]' own; its features (`with-uuid-1`,
+//! `with-chrono-0_4`, ..) add types. It logs parameters at level `debug`, by the `log` crate.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
