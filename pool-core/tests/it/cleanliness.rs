@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use pool_core::{Cause, Validation};
+use pool_core::{
+    BoxError, BoxFuture, Cause, Condition, ConnectContext, ManagedPool, Manager, Reset, Validation,
+};
 use pool_testkit::{Behaviour, FakeServer, Op};
 use tokio::time::{Instant, sleep};
 
@@ -87,6 +89,50 @@ async fn r17_after_connect_runs_again_where_a_reset_wiped_what_it_did() {
     assert_eq!(dirty(Cause::Transaction).await, 1, "kept");
     assert_eq!(dirty(Cause::SessionState).await, 2, "wiped");
     assert_eq!(audit(&pool).counts.created, 1);
+}
+
+/// Notices every change of its session, also by a hook.
+struct Watchful;
+
+impl Manager for Watchful {
+    type Connection = bool;
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &ConnectContext) -> Result<bool, Self::Error> {
+        Ok(false)
+    }
+    async fn ping(&self, _: &mut bool) -> Result<(), Self::Error> {
+        Ok(())
+    }
+    fn condition(&self, changed: &mut bool) -> Condition {
+        if *changed { Condition::Dirty(Cause::SessionState) } else { Condition::Clean }
+    }
+    fn adopt(&self, changed: &mut bool) {
+        *changed = false;
+    }
+    async fn reset(&self, changed: &mut bool, _: Cause) -> Result<Reset, Self::Error> {
+        *changed = false;
+        Ok(Reset::Wiped)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r18_what_hooks_change_is_nobodys_leavings() {
+    fn change(changed: &mut bool) -> BoxFuture<'_, Result<(), BoxError>> {
+        *changed = true;
+        Box::pin(async { Ok(()) })
+    }
+    let builder = ManagedPool::builder(Watchful).max_size(1).after_connect_async(change);
+    let pool = builder.before_acquire_async(change).build().unwrap();
+    for _ in 0..3 {
+        assert!(!*pool.acquire().await.unwrap());
+    }
+    assert_eq!(pool.snapshot().counts.reset, 0);
+    for resets in 1..3 {
+        *pool.acquire().await.unwrap() = true;
+        assert!(!*pool.acquire().await.unwrap(), "after a reset, and the hooks again");
+        assert_eq!(pool.snapshot().counts.reset, resets);
+    }
 }
 
 #[tokio::test(start_paused = true)]
