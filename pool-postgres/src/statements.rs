@@ -219,9 +219,7 @@ impl<'c> Statements<'c> {
                 let had_state = self.session.wire.has_state();
                 let done = self.run_cached(sql, params, wanted).await;
                 let done = call.finish(done).await;
-                if !had_state && is_local_set(sql) {
-                    self.session.wire.forget_state();
-                }
+                self.forget_local(had_state, sql);
                 done
             }
         }
@@ -366,10 +364,15 @@ impl<'c> Statements<'c> {
         self.note(sql);
         let done = self.client.batch_execute(sql).await;
         let done = call.finish(done).await;
-        if !had_state && is_local_set(sql) {
+        self.forget_local(had_state, sql);
+        done
+    }
+
+    /// What was noted of a statement is nothing, if it was for its transaction only.
+    fn forget_local(self, had_state: bool, sql: &str) {
+        if !had_state && self.session.wire.has_state() && is_local_set(sql) {
             self.session.wire.forget_state();
         }
-        done
     }
 
     pub(crate) async fn copy_in<T>(self, sql: &str) -> Result<PgCopyIn<'c, T>, PgError>

@@ -44,6 +44,8 @@ use std::net::IpAddr;
 use std::num::NonZero;
 use std::time::Duration;
 
+use pool_sql::nearest;
+
 use crate::error::{PgError, PgErrorKind};
 use crate::options::{
     ChannelBinding, DEFAULT_PORT, PgHost, PgOptions, RootCert, Secret, SslMode, SslNegotiation,
@@ -457,11 +459,8 @@ fn unknown(name: &str) -> String {
     if let Some((_, instead)) = UNSUPPORTED.iter().find(|(known, _)| *known == name) {
         return format!("not supported: {instead}");
     }
-    let nearest = KNOWN.iter().map(|known| (distance(known, name), known)).min();
-    match nearest.filter(|(distance, _)| *distance <= 3) {
-        Some((_, nearest)) => format!("no such parameter; did you mean {nearest}?"),
-        None => "no such parameter".into(),
-    }
+    let nearest = nearest(name, KNOWN).unwrap_or_default();
+    format!("no such parameter; did you mean {nearest}?")
 }
 
 fn number<T: std::str::FromStr>(value: &str, what: &str) -> Result<T, String> {
@@ -484,22 +483,6 @@ fn flag(value: &str) -> Result<bool, String> {
         "0" | "false" | "off" => Ok(false),
         _ => Err("want 1 or 0, true or false".into()),
     }
-}
-
-/// How many letters to change to make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            let replaced = diagonal + usize::from(x != *y);
-            row[j + 1] = replaced.min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

@@ -42,6 +42,7 @@
 pub mod batch;
 pub mod chunk;
 pub mod ident;
+mod nearest;
 pub mod observe;
 pub mod plan;
 pub mod row;
@@ -51,6 +52,7 @@ pub mod wanted;
 pub use batch::{Batch, BatchFuture, BatchReport, Progress};
 pub use chunk::{Chunker, split_tail};
 pub use ident::{Dialect, Ident, TableName};
+pub use nearest::nearest;
 pub use observe::{ErrorCode, Observers, Outcome, Statement, StatementObserver};
 pub use plan::{Direction, Insert, OnConflict, PlanError, Related, SelectByIds, Update};
 pub use row::{FromValue, Row, RowError};

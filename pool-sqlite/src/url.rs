@@ -18,6 +18,8 @@
 
 use std::time::Duration;
 
+use pool_sql::nearest;
+
 use crate::builder::SqliteBuilder;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::options::{JournalMode, Synchronous, TempStore};
@@ -110,7 +112,7 @@ fn apply(builder: &mut SqliteBuilder, name: &str, value: &str) -> Result<(), Str
                 .into());
         }
         _ => {
-            let nearest = KNOWN.iter().min_by_key(|known| distance(known, name)).expect("some");
+            let nearest = nearest(name, KNOWN).unwrap_or_default();
             return Err(format!("no such parameter; did you mean {nearest}?"));
         }
     }
@@ -130,22 +132,6 @@ fn decode(path: &str) -> Result<String, SqliteError> {
         .decode_utf8()
         .map(Into::into)
         .map_err(|error| fault(&[format!("the path is not UTF-8: {error}")]))
-}
-
-/// How many letters to change to make one word of the other (Levenshtein).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, y) in b.iter().enumerate() {
-            let above = row[j + 1];
-            let replaced = diagonal + usize::from(x != *y);
-            row[j + 1] = replaced.min(above + 1).min(row[j] + 1);
-            diagonal = above;
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
