@@ -6,6 +6,7 @@ mod contest;
 mod memory;
 mod plot;
 mod pools;
+mod postgres;
 mod report;
 mod server;
 mod spike;
@@ -19,7 +20,8 @@ use contest::Options;
 use report::Report;
 
 const USAGE: &str = "\
-pool-bench checkout | contended | spike | storm | memory | sqlite | instructions
+pool-bench checkout | contended | spike | storm | memory | postgres | sqlite
+           | instructions
            [--json] [--plot FOLDER] [--rounds N] [--millis N] [--only PATTERN]
 pool-bench conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
 
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         ["spike", options @ ..] => (spike::run, options),
         ["storm", options @ ..] => (storm::run, options),
         ["memory", options @ ..] => (memory::run, options),
+        ["postgres", options @ ..] => (postgres::run, options),
         ["sqlite", options @ ..] => (sqlite::run, options),
         ["instructions", options @ ..] => (checkout::instructions, options),
         _ => return usage(),
