@@ -29,6 +29,20 @@ impl Frames {
     #[must_use]
     pub(super) fn feed(&mut self, mut bytes: &[u8], mut each: impl FnMut(u8, &[u8])) -> bool {
         while !bytes.is_empty() {
+            // Mostly whole frames come, and nothing has to be kept of them.
+            if self.head_len == 0
+                && let Some((head, rest)) = bytes.split_first_chunk::<HEAD>()
+            {
+                let [kind, length @ ..] = *head;
+                let Some(length) = u32::from_be_bytes(length).checked_sub(4) else {
+                    return false;
+                };
+                if let Some((body, rest)) = rest.split_at_checked(length as usize) {
+                    each(kind, &body[..body.len().min(SEEN)]);
+                    bytes = rest;
+                    continue;
+                }
+            }
             let left = match self.left {
                 Some(left) => left,
                 None => {

@@ -154,7 +154,11 @@ impl WireStatus {
     }
 
     pub(super) fn set_outstanding(&self, outstanding: u32) {
-        let before = self.outstanding.swap(outstanding, Ordering::AcqRel);
+        // Only the driver's task writes here.
+        let before = self.outstanding.load(Ordering::Relaxed);
+        if before != outstanding {
+            self.outstanding.store(outstanding, Ordering::SeqCst);
+        }
         if before != 0 && outstanding == 0 {
             self.quiet.notify_waiters();
         }
