@@ -28,7 +28,13 @@ pub enum Profile {
     ///
     /// Nothing that needs a session works there, so it is not used: statements have no names and
     /// are sent with the types of their parameters; `options` are refused; a connection is neither
-    /// reset nor asked for its server's limits. A statement that was given up costs its connection.
+    /// reset nor asked for its server's limits.
+    ///
+    /// A statement that was given up and does not end in a moment costs its connection. No cancel
+    /// request is sent for it: PgBouncer up to 1.19 may end at one, and with it everybody's
+    /// connections (pgbouncer/pgbouncer#801, seen here with 1.18). So it runs on until the server
+    /// finds out that nobody waits: set `statement_timeout`, or `client_connection_check_interval`,
+    /// for the role. [`PgCancelToken`](crate::PgCancelToken) sends one all the same.
     Pooler,
 }
 

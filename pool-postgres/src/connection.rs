@@ -197,6 +197,9 @@ impl PgConnection {
     /// Ends the connection; when this is done, the server has ended it too.
     pub(crate) async fn close(self) {
         let Self { client, driver, session, .. } = self;
+        if session.common.profile == Profile::Pooler && session.is_running() {
+            return; // the driver would wait for the answer first, and nobody does
+        }
         drop(session); // its statements
         drop(client);
         driver.ended().await;

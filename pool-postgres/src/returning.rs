@@ -77,10 +77,10 @@ impl PgConnection {
         let said = |error| session.said(error);
         let was_given_up = session.is_running();
         if was_given_up {
-            let was_cancelled = session.settle(client).await?;
-            if was_cancelled && is_pooled {
-                // The request goes by way of the pooler, which may pass it on later.
+            if is_pooled {
                 return Ok(Reset::Discard);
+            } else {
+                session.settle(client).await?;
             }
         }
         if session.wire.is_suspect() {

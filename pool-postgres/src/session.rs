@@ -30,7 +30,7 @@ use tokio::time::timeout;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::cache::Cache;
-use crate::common::Common;
+use crate::common::{Common, Profile};
 use crate::error::{PgError, PgErrorKind};
 use crate::front::Way;
 use crate::server::PgServer;
@@ -140,14 +140,28 @@ impl Session {
         self.given_up.store(false, Ordering::Release);
     }
 
-    /// Ends what was given up, and whatever else is under way. True if it took a cancel request.
-    pub(crate) async fn settle(&self, client: &Client) -> Result<bool, PgError> {
+    /// Whether what was given up ended by itself, in a moment.
+    pub(crate) async fn settles(&self, client: &Client) -> Result<bool, PgError> {
+        let Ok(answered) = timeout(MOMENT, client.check_connection()).await else {
+            return Ok(false);
+        };
+        answered.map_err(|error| self.said(error))?;
+        self.given_up.store(false, Ordering::Release);
+        Ok(true)
+    }
+
+    /// Ends what was given up, and whatever else is under way.
+    pub(crate) async fn settle(&self, client: &Client) -> Result<(), PgError> {
+        if self.settles(client).await? {
+            return Ok(());
+        }
         // Sent after everything else, so answered when all of that is.
         let mut all_answered = pin!(client.check_connection());
-        if let Ok(answered) = timeout(MOMENT, &mut all_answered).await {
-            answered.map_err(|error| self.said(error))?;
+        if self.common.profile == Profile::Pooler {
+            // No cancel request: see the profile. Its own user waits for it.
+            all_answered.await.map_err(|error| self.said(error))?;
             self.given_up.store(false, Ordering::Release);
-            return Ok(false);
+            return Ok(());
         }
         loop {
             self.cancel(client).await?;
@@ -159,7 +173,7 @@ impl Session {
         // Takes the signal of a request that came too late.
         client.check_connection().await.map_err(|error| self.said(error))?;
         self.given_up.store(false, Ordering::Release);
-        Ok(true)
+        Ok(())
     }
 
     /// Asks the server to cancel what runs.
