@@ -73,7 +73,7 @@ pub trait Manager: Send + Sync + 'static {
         Condition::Clean
     }
 
-    /// Hooks have run, `after_connect` or `before_acquire`: what they did to the session is how the
+    /// Hooks have run (those that may wait, and `after_connect`): what they did to the session is how the
     /// connection's users are to find it, and no reason for [`condition`](Self::condition) to call it
     /// dirty. Managers that notice such changes forget them here. As quick as `condition`.
     fn adopt(&self, connection: &mut Self::Connection) {

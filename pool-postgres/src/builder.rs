@@ -45,24 +45,33 @@ impl PgBuilder {
 
     /// By options.
     pub fn new(options: PgOptions) -> Self {
-        let config = PoolConfig::new().name("postgres").max_size(options.max_size.unwrap_or(10));
-        let profile = match options.pooler {
-            Some(true) => Profile::Pooler,
-            _ => Profile::Direct,
-        };
-        let statement_cache = options.statement_cache.unwrap_or(STATEMENT_CACHE);
-        let builder = Self {
-            config,
-            options,
+        Self {
+            config: PoolConfig::new().name("postgres"),
+            options: PgOptions::default(),
             profile: Profile::Direct,
             reset: ResetLevel::default(),
-            statement_cache,
+            statement_cache: STATEMENT_CACHE,
             credentials: None,
             warn: None,
             metrics: None,
             observers: Observers::default(),
-        };
-        builder.profile(profile)
+        }
+        .take(options)
+    }
+
+    /// What the options say about the pool counts from here on, as if it were set here.
+    fn take(mut self, options: PgOptions) -> Self {
+        let (max_size, pooler) = (options.max_size, options.pooler);
+        self.statement_cache = options.statement_cache.unwrap_or(self.statement_cache);
+        self.options = options;
+        if let Some(max_size) = max_size {
+            self = self.max_size(max_size);
+        }
+        match pooler {
+            Some(true) => self.profile(Profile::Pooler),
+            Some(false) => self.profile(Profile::Direct),
+            None => self,
+        }
     }
 
     /// For a database at Supabase: TLS is required, 2 to 8 connections, and by the port the
@@ -100,8 +109,10 @@ impl PgBuilder {
 
     /// Changes how connections are made.
     pub fn options(mut self, change: impl FnOnce(PgOptions) -> PgOptions) -> Self {
-        self.options = change(self.options);
-        self
+        // What they said before was taken.
+        let mut options = std::mem::take(&mut self.options);
+        (options.max_size, options.statement_cache, options.pooler) = (None, None, None);
+        self.take(change(options))
     }
 
     /// What is between here and the server. Default: nothing; `pgbouncer=true` in the URL is

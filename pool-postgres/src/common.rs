@@ -35,6 +35,11 @@ pub enum Profile {
     /// connections (pgbouncer/pgbouncer#801, seen here with 1.18). So it runs on until the server
     /// finds out that nobody waits: set `statement_timeout`, or `client_connection_check_interval`,
     /// for the role. [`PgCancelToken`](crate::PgCancelToken) sends one all the same.
+    ///
+    /// Columns of types that the driver does not know by itself (enums, domains, composites) it looks
+    /// up by prepared statements, and in the middle of the rows. So cast them to `text`, or prepare
+    /// and run the statement in a transaction. A PgBouncer from 1.21 on with
+    /// `max_prepared_statements` above 0 keeps statements, and goes together with `Direct`.
     Pooler,
 }
 
@@ -62,6 +67,12 @@ pub enum ResetLevel {
     DiscardAll,
 }
 
+/// Whether a message quotes a name such as the driver gives its statements: `"s12"`.
+fn names_the_drivers(message: &str) -> bool {
+    let mut quoted = message.split('"').skip(1).step_by(2);
+    quoted.any(|name| name.strip_prefix('s').is_some_and(|number| number.parse::<u64>().is_ok()))
+}
+
 /// How often a statement was found prepared, in all connections of a pool.
 #[derive(Debug, Default)]
 pub(crate) struct StatementCounts {
@@ -86,25 +97,25 @@ impl StatementCounts {
 impl Common {
     /// An error that the wrong profile makes says so.
     pub(crate) fn explain(&self, error: PgError) -> PgError {
-        if self.profile == Profile::Pooler {
-            return error;
-        }
-        let looks_pooled = match error.code().map(|code| code.code()) {
-            // A statement of ours is gone, or another program's is there.
-            Some("26000" | "42P05") => true,
-            Some(_) => error
-                .db()
-                .is_some_and(|said| said.message().starts_with("unsupported startup parameter")),
-            None => false,
+        // A statement of the driver's is gone, or another program's is there.
+        let by_name = error.code().is_some_and(|code| matches!(code.code(), "26000" | "42P05"))
+            && error.db().is_some_and(|said| names_the_drivers(said.message()));
+        let by_startup = error
+            .db()
+            .is_some_and(|said| said.message().starts_with("unsupported startup parameter"));
+        let text = match self.profile {
+            Profile::Pooler if by_name => {
+                "the driver looks types that it does not know (enums, domains, composites) up by \
+                 prepared statements, which a pooler in transaction mode does not keep: cast the \
+                 columns to text, or use a transaction"
+            }
+            Profile::Direct if by_name || by_startup => {
+                "this looks like a pooler in transaction mode (PgBouncer, Supavisor, PgCat) between \
+                 here and the server; if so, set the profile `Pooler`, or add `pgbouncer=true` to \
+                 the URL, and leave out `options`"
+            }
+            _ => return error,
         };
-        if !looks_pooled {
-            return error;
-        }
-        let text = format!(
-            "{error}: this looks like a pooler in transaction mode (PgBouncer, Supavisor, PgCat) \
-             between here and the server; if so, set the profile `Pooler`, or add \
-             `pgbouncer=true` to the URL, and leave out `options`"
-        );
-        PgError::text(PgErrorKind::Profile, text)
+        PgError::text(PgErrorKind::Profile, format!("{error}: {text}"))
     }
 }

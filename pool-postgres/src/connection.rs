@@ -72,7 +72,7 @@ impl PgConnection {
         &self.client
     }
 
-    fn on(&self) -> Statements<'_> {
+    pub(crate) fn on(&self) -> Statements<'_> {
         Statements { client: &self.client, session: &self.session }
     }
 
@@ -127,10 +127,12 @@ impl PgConnection {
         let (mut tries, mut pause) = (1, FIRST_PAUSE);
         loop {
             let serializable = IsolationLevel::Serializable;
-            let tx = self.build_transaction().isolation_level(serializable).start().await?;
-            let done = match run(&tx).await {
-                Ok(value) => tx.commit().await.map(|()| value),
-                Err(error) => Err(error), // and it is rolled back
+            let done = {
+                let tx = self.build_transaction().isolation_level(serializable).start().await?;
+                match run(&tx).await {
+                    Ok(value) => tx.commit().await.map(|()| value),
+                    Err(error) => Err(error), // and it is rolled back, before the pause
+                }
             };
             match done {
                 Err(conflict) if conflict.is_worth_a_new_transaction() && tries < ATTEMPTS => {}
@@ -189,8 +191,10 @@ impl PgConnection {
 
     /// Proves by a round trip that the server is there.
     pub(crate) async fn ping(&self) -> Result<(), PgError> {
+        let was_used = self.session.is_used.load(Ordering::Relaxed);
         let call = self.session.call(&self.client, None).await?;
         let done = self.client.check_connection().await;
+        self.session.is_used.store(was_used, Ordering::Relaxed);
         call.finish(done).await
     }
 
@@ -363,7 +367,7 @@ macro_rules! statements {
 }
 
 impl PgTransaction<'_> {
-    fn on(&self) -> Statements<'_> {
+    pub(crate) fn on(&self) -> Statements<'_> {
         Statements { client: self.client(), session: self.session }
     }
 }

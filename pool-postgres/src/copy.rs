@@ -1,6 +1,7 @@
 //! [`PgCopyIn`], [`PgCopyOut`]: `COPY` to the server and from it.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -18,11 +19,13 @@ pub struct PgCopyIn<'c, T> {
     sink: Pin<Box<CopyInSink<T>>>,
     call: Option<Call<'c>>,
     session: &'c Session,
+    /// What it brought, if it is kept.
+    rows: Option<u64>,
 }
 
 impl<'c, T: Buf + Send + 'static> PgCopyIn<'c, T> {
     pub(crate) fn new(sink: CopyInSink<T>, call: Call<'c>, session: &'c Session) -> Self {
-        Self { sink: Box::pin(sink), call: Some(call), session }
+        Self { sink: Box::pin(sink), call: Some(call), session, rows: None }
     }
 
     /// Sends data; the server may be slower than it comes.
@@ -31,22 +34,55 @@ impl<'c, T: Buf + Send + 'static> PgCopyIn<'c, T> {
     /// The connection is lost, or the server takes no more: what was wrong is said by
     /// [`finish`](Self::finish).
     pub async fn send(&mut self, data: T) -> Result<(), PgError> {
-        std::future::poll_fn(|cx| self.sink.as_mut().poll_ready(cx))
-            .await
-            .map_err(|e| self.said(e))?;
+        poll_fn(|cx| self.sink.as_mut().poll_ready(cx)).await.map_err(|e| self.said(e))?;
         self.sink.as_mut().start_send(data).map_err(|error| self.said(error))
     }
 
     /// Ends the copy. Says how many rows it brought.
     ///
     /// # Errors
-    /// What is wrong with the data, or with the table.
+    /// What is wrong with the data, or with the table; also what is found out only when it is
+    /// committed, as a deferred constraint.
     pub async fn finish(mut self) -> Result<u64, PgError> {
-        let done = self.sink.as_mut().finish().await;
+        let done = poll_fn(|cx| self.poll_end(cx)).await;
         match self.call.take() {
             Some(call) => call.finish(done).await,
             None => done.map_err(|error| self.said(error)),
         }
+    }
+
+    /// The driver stops at the words that the copy is complete. Those that it is kept, or not, come
+    /// after them.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Result<u64, tokio_postgres::Error>> {
+        if self.rows.is_none() {
+            match ready!(self.sink.as_mut().poll_finish(cx)) {
+                Ok(rows) => self.rows = Some(rows),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        let kept = match ready!(self.sink.as_mut().poll_finish(cx)) {
+            Ok(_) => Ok(()),
+            Err(error) => after_end(error),
+        };
+        Poll::Ready(kept.map(|()| self.rows.unwrap_or_default()))
+    }
+
+    /// Whether the server has said that the copy failed: it drops what is sent from then on.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.session.wire.is_suspect()
+    }
+
+    /// Fails the copy for a reason of ours, which is given back. When this returns, the server is
+    /// ready for something else.
+    pub(crate) async fn abort(self, why: PgError) -> PgError {
+        let Self { sink, call, session, .. } = self;
+        drop(sink); // the driver tells the server
+        session.wire.quiet().await;
+        let ended: Result<(), PgError> = match call {
+            Some(call) => call.end(Err(why.clone())),
+            None => Ok(()),
+        };
+        ended.err().unwrap_or(why)
     }
 
     fn said(&self, error: tokio_postgres::Error) -> PgError {
@@ -71,7 +107,7 @@ impl<T: Buf + Send + 'static> Sink<T> for PgCopyIn<'_, T> {
 
     /// As [`finish`](Self::finish), without the number of rows.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), PgError>> {
-        let done = ready!(self.sink.as_mut().poll_finish(cx)).map(drop);
+        let done = ready!(self.poll_end(cx)).map(drop);
         let done = done.map_err(|error| self.said(error));
         Poll::Ready(match self.call.take() {
             Some(call) => call.end(done),
@@ -86,17 +122,26 @@ impl<T> fmt::Debug for PgCopyIn<'_, T> {
     }
 }
 
+/// What comes after the end of the data the driver does not expect, and so calls an error: the words
+/// that the statement is complete and that it is kept. Unless it is not.
+fn after_end(error: tokio_postgres::Error) -> Result<(), tokio_postgres::Error> {
+    let is_real = error.as_db_error().is_some() || error.is_closed();
+    if is_real { Err(error) } else { Ok(()) }
+}
+
 /// The data of a `COPY .. TO STDOUT`, as it comes. Dropped before its end, the statement is given
 /// up.
 pub struct PgCopyOut<'c> {
     stream: Pin<Box<CopyOutStream>>,
     call: Option<Call<'c>>,
     session: &'c Session,
+    /// What the server said since the end of the data.
+    words_after: Option<u8>,
 }
 
 impl<'c> PgCopyOut<'c> {
     pub(crate) fn new(stream: CopyOutStream, call: Call<'c>, session: &'c Session) -> Self {
-        Self { stream: Box::pin(stream), call: Some(call), session }
+        Self { stream: Box::pin(stream), call: Some(call), session, words_after: None }
     }
 }
 
@@ -107,13 +152,20 @@ impl Stream for PgCopyOut<'_> {
         if self.call.is_none() {
             return Poll::Ready(None);
         }
-        let item = ready!(self.stream.as_mut().poll_next(cx));
-        if let Some(Ok(data)) = item {
-            return Poll::Ready(Some(Ok(data)));
-        }
-        let done = match item {
-            Some(Err(error)) => Err(self.session.said(error)),
-            _ => Ok(()),
+        let done = loop {
+            match ready!(self.stream.as_mut().poll_next(cx)) {
+                Some(Ok(data)) => return Poll::Ready(Some(Ok(data))),
+                // The data is at its end. That the statement is, and that it is kept, comes after.
+                None => self.words_after = Some(0),
+                Some(Err(error)) => match self.words_after {
+                    None => break Err(self.session.said(error)),
+                    Some(words) => match after_end(error) {
+                        Ok(()) if words == 0 => self.words_after = Some(1),
+                        Ok(()) => break Ok(()),
+                        Err(error) => break Err(self.session.said(error)),
+                    },
+                },
+            }
         };
         let done = match self.call.take() {
             Some(call) => call.end(done),

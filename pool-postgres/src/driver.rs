@@ -29,8 +29,8 @@ impl Driver {
                         }
                     }
                     Some(Ok(_)) => {}
-                    Some(Err(error)) => return status.ended(Some(PgError::from(error))),
-                    None => return status.ended(None),
+                    Some(Err(error)) => return status.ended(PgError::from(error)),
+                    None => return,
                 }
             }
         }))

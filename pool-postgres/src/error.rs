@@ -152,6 +152,10 @@ impl PgError {
             | PgErrorKind::Profile
             | PgErrorKind::Config => ErrorClass::Permanent,
             PgErrorKind::Saturated => ErrorClass::Saturated,
+            // A setting that the server does not know, or does not take.
+            PgErrorKind::Sql if self.code().is_some_and(is_refused_setting) => {
+                ErrorClass::Permanent
+            }
             _ => ErrorClass::Transient,
         }
     }
@@ -283,6 +287,10 @@ fn kind_of_cause(error: &tokio_postgres::Error) -> PgErrorKind {
     } else {
         PgErrorKind::Sql
     }
+}
+
+fn is_refused_setting(code: &SqlState) -> bool {
+    ["22", "42", "0A"].iter().any(|class| code.code().starts_with(class))
 }
 
 fn kind_of(code: &SqlState) -> PgErrorKind {

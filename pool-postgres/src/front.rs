@@ -24,6 +24,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pool_core::ErrorClass;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout};
@@ -108,7 +109,10 @@ impl Front {
         }
         let wanted = self.options.target_session_attrs;
         let connected = if wanted == TargetSessionAttrs::PreferStandby {
-            match self.first(&hosts, TargetSessionAttrs::Standby, login, deadline, notified).await {
+            // Half of the time, so that some is left for who would do.
+            let now = Instant::now();
+            let half = now + deadline.saturating_duration_since(now) / 2;
+            match self.first(&hosts, TargetSessionAttrs::Standby, login, half, notified).await {
                 Err(error) if !is_final(&error) => {
                     self.first(&hosts, TargetSessionAttrs::Any, login, deadline, notified).await
                 }
@@ -131,14 +135,19 @@ impl Front {
     ) -> Result<Connected, PgError> {
         let mut faults: Vec<(String, PgError)> = Vec::new();
         for (at, host) in hosts.iter().enumerate() {
-            let endpoints = match self.endpoints(host).await {
+            let behind = hosts.len() - at - 1;
+            let patience = self.patience(deadline, 1 + behind);
+            let found = timeout(patience, self.endpoints(host)).await;
+            let found = found.unwrap_or_else(|_| {
+                Err(io::Error::other(format!("its name is not found within {patience:?}")))
+            });
+            let endpoints = match found {
                 Ok(endpoints) => endpoints,
                 Err(error) => {
-                    faults.push((host.to_string(), PgError::io(PgErrorKind::Unreachable, error)));
+                    faults.push((host.to_string(), unreachable(error)));
                     continue;
                 }
             };
-            let behind = hosts.len() - at - 1;
             let count = endpoints.len();
             for (nth, endpoint) in endpoints.into_iter().enumerate() {
                 let patience = self.patience(deadline, count - nth + behind);
@@ -165,7 +174,14 @@ impl Front {
         if faults.len() == 1 {
             return Err(last.clone());
         }
-        let kind = last.kind();
+        // As good as the best of them: one that will not help is none of the others' business.
+        let kinds = || faults.iter().rev().map(|(_, fault)| fault.kind());
+        let saturated = kinds().find(|kind| *kind == PgErrorKind::Saturated);
+        let passing = || {
+            let fault = faults.iter().rev().find(|(_, it)| it.class() != ErrorClass::Permanent);
+            fault.map(|(_, fault)| fault.kind())
+        };
+        let kind = saturated.or_else(passing).unwrap_or(last.kind());
         let text: Vec<_> = faults.iter().map(|(host, fault)| format!("{host}: {fault}")).collect();
         Err(PgError::text(kind, text.join("; ")))
     }
@@ -381,8 +397,7 @@ impl Front {
             }
         };
         token.cancel_query_raw(OneRequest(&mut stream), Done).await?;
-        stream.end().await;
-        Ok(())
+        stream.end().await.map_err(unreachable)
     }
 }
 

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::time::Duration;
 
-use pool_core::{ConnectContext, Manager};
+use pool_core::{ConnectContext, ErrorClass, Manager};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 use tokio_postgres::Notification;
 
 use crate::common::Profile;
@@ -57,11 +57,15 @@ pub struct PgListener {
     pool: PgPool,
     channels: Vec<String>,
     connected: Option<Listening>,
+    /// Before the next connect.
+    pause: Duration,
 }
 
 struct Listening {
     connection: PgConnection,
     notifications: UnboundedReceiver<Notification>,
+    /// When it was last heard of.
+    heard_at: Instant,
 }
 
 impl PgPool {
@@ -76,7 +80,12 @@ impl PgPool {
                         with the server's own address, for its listener";
             return Err(PgError::text(PgErrorKind::Profile, text));
         }
-        let mut listener = PgListener { pool: self.clone(), channels: Vec::new(), connected: None };
+        let mut listener = PgListener {
+            pool: self.clone(),
+            channels: Vec::new(),
+            connected: None,
+            pause: Duration::ZERO,
+        };
         listener.connected = Some(listener.connect().await?);
         Ok(listener)
     }
@@ -123,34 +132,38 @@ impl PgListener {
     /// # Cancel safety
     /// Nothing is lost if the future is dropped.
     pub async fn recv(&mut self) -> Result<Heard, PgError> {
-        if let Some(Listening { connection, notifications }) = &mut self.connected {
+        if let Some(Listening { connection, notifications, heard_at }) = &mut self.connected {
             loop {
-                match timeout(SILENCE, notifications.recv()).await {
-                    Ok(Some(heard)) => return Ok(Heard::Notification(heard)),
+                match timeout_at(*heard_at + SILENCE, notifications.recv()).await {
+                    Ok(Some(heard)) => {
+                        *heard_at = Instant::now();
+                        return Ok(Heard::Notification(heard));
+                    }
                     Ok(None) => break,
-                    Err(_) => match timeout(CONNECT_TIMEOUT, connection.ping()).await {
-                        Ok(Ok(())) => {}
-                        Ok(Err(_)) | Err(_) => break,
-                    },
+                    // Until a time that stands, however often this is dropped and called again.
+                    Err(_) => {
+                        let patience = *heard_at + SILENCE + CONNECT_TIMEOUT;
+                        match timeout_at(patience, connection.ping()).await {
+                            Ok(Ok(())) => *heard_at = Instant::now(),
+                            Ok(Err(_)) | Err(_) => break,
+                        }
+                    }
                 }
             }
             self.connected = None;
+            self.pause = Duration::ZERO;
         }
-        let mut pause = FIRST_PAUSE;
         loop {
+            // Half of it by chance, so that a server's listeners do not come all at once.
+            sleep(self.pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
             match self.connect().await {
                 Ok(listening) => {
                     self.connected = Some(listening);
                     return Ok(Heard::Reconnected);
                 }
-                Err(error) if error.class() == pool_core::ErrorClass::Permanent => {
-                    return Err(error);
-                }
-                Err(_) => {
-                    // Half of it by chance, so that a server's listeners do not come all at once.
-                    sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-                    pause = (pause * 2).min(LONGEST_PAUSE);
-                }
+                Err(error) if error.class() == ErrorClass::Permanent => return Err(error),
+                Err(_) => {}
             }
         }
     }
@@ -171,7 +184,7 @@ impl PgListener {
             let text = format!("no connection for a listener within {CONNECT_TIMEOUT:?}");
             Err(PgError::text(PgErrorKind::Unreachable, text))
         })?;
-        Ok(Listening { connection, notifications })
+        Ok(Listening { connection, notifications, heard_at: Instant::now() })
     }
 
     /// Ends it politely.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
@@ -139,6 +140,7 @@ impl Manager for PgManager {
 
     fn adopt(&self, connection: &mut PgConnection) {
         connection.session.wire.forget_state();
+        connection.session.is_used.store(false, Ordering::Relaxed);
     }
 
     async fn reset(&self, connection: &mut PgConnection, _: Cause) -> Result<Reset, PgError> {

@@ -14,6 +14,7 @@
 use std::sync::atomic::Ordering;
 
 use pool_core::{Cause, Condition, Reset};
+use tokio_postgres::SimpleQueryMessage;
 
 use crate::cache::Cache;
 use crate::common::{Profile, ResetLevel};
@@ -21,11 +22,14 @@ use crate::connection::PgConnection;
 use crate::error::PgError;
 use crate::wire::Transaction;
 
-/// `DISCARD ALL`, but for prepared statements and their plans.
+/// `DISCARD ALL`, but for prepared statements and their plans: the driver keeps some of its own.
 const CLEAR: &str = "CLOSE ALL; SET SESSION AUTHORIZATION DEFAULT; RESET ALL; UNLISTEN *; \
      SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES";
-/// Not in one message with anything else: it refuses to run in a transaction.
-const CLEAR_ALL: &str = "DISCARD ALL";
+/// Those of the user's.
+const PREPARED: &str =
+    "SELECT format('DEALLOCATE %I', name) FROM pg_prepared_statements WHERE from_sql";
+/// So many statements that nobody can close are worth a new connection.
+const MANY_ORPHANS: u32 = 32;
 
 impl PgConnection {
     /// What is left behind, as far as this side can tell.
@@ -35,7 +39,7 @@ impl PgConnection {
         if wire.is_broken() {
             return Condition::Broken(Cause::Desynchronized);
         }
-        if self.client().is_closed() {
+        if wire.has_ended() || self.client().is_closed() {
             return Condition::Broken(Cause::Disconnected);
         }
         if session.is_doomed() {
@@ -43,6 +47,9 @@ impl PgConnection {
         }
         if session.is_running() {
             return Condition::Dirty(Cause::Running);
+        }
+        if wire.is_copying() {
+            return Condition::Broken(Cause::Desynchronized); // nobody feeds it any more
         }
         if wire.transaction() != Transaction::None {
             return Condition::Dirty(Cause::Transaction);
@@ -56,7 +63,10 @@ impl PgConnection {
         if session.common.profile == Profile::Pooler {
             return Condition::Clean;
         }
-        if wire.has_state() || self.is_due() {
+        if wire.has_forgotten() {
+            return Condition::Broken(Cause::SessionState); // the driver's own statements too
+        }
+        if wire.has_state() || self.is_due() || session.orphans() >= MANY_ORPHANS {
             return Condition::Dirty(Cause::SessionState);
         }
         Condition::Clean
@@ -73,15 +83,15 @@ impl PgConnection {
     pub(crate) async fn reset(&mut self) -> Result<Reset, PgError> {
         let session = &self.session;
         let client = self.client();
-        let is_pooled = session.common.profile == Profile::Pooler;
         let said = |error| session.said(error);
-        let was_given_up = session.is_running();
-        if was_given_up {
-            if is_pooled {
+        // A raw client's statement may run, too.
+        let was_given_up = session.is_running() || self.is_raw;
+        if session.common.profile == Profile::Pooler {
+            if was_given_up {
                 return Ok(Reset::Discard);
-            } else {
-                session.settle(client).await?;
             }
+        } else if was_given_up {
+            session.settle(client).await?;
         }
         if session.wire.is_suspect() {
             session.prove(client).await?;
@@ -97,28 +107,40 @@ impl PgConnection {
                 return Ok(Reset::Discard);
             }
         }
-        let is_raw = self.is_raw;
-        let clears = is_raw || session.wire.has_state() || was_given_up || self.is_due();
-        if is_pooled {
-            // There is no session of ours to clear.
-            session.start_afresh();
-            return Ok(if is_raw { Reset::Discard } else { Reset::Kept });
+        session.start_afresh();
+        if session.common.profile == Profile::Pooler {
+            return Ok(Reset::Kept); // there is no session of ours to clear
         }
+        if session.wire.has_forgotten() || session.orphans() >= MANY_ORPHANS {
+            return Ok(Reset::Discard);
+        }
+        let clears = was_given_up || session.wire.has_state() || self.is_due();
         if clears {
-            let all = is_raw
-                || session.wire.has_prepared()
-                || session.common.reset == ResetLevel::DiscardAll;
-            client.batch_execute(if all { CLEAR_ALL } else { CLEAR }).await.map_err(said)?;
-            if all {
-                let forgotten = session.cache.lock().map(|mut cache| Cache::clear(&mut cache));
-                drop(forgotten);
-                session.wire.take_forgotten();
-            }
+            self.clear().await.map_err(said)?;
             session.wire.forget_state();
         }
-        session.start_afresh();
         session.is_used.store(false, Ordering::Relaxed);
         self.is_raw = false;
         Ok(if clears { Reset::Wiped } else { Reset::Kept })
+    }
+
+    async fn clear(&self) -> Result<(), tokio_postgres::Error> {
+        let client = self.client();
+        // By itself: a limit of the user's would be on what follows in the same message.
+        client.batch_execute("SET statement_timeout = 0").await?;
+        let all = self.session.common.reset == ResetLevel::DiscardAll;
+        if all || self.is_raw || self.session.wire.has_prepared() {
+            for message in client.simple_query(PREPARED).await? {
+                if let SimpleQueryMessage::Row(row) = message {
+                    client.batch_execute(row.get(0).unwrap_or_default()).await?;
+                }
+            }
+        }
+        if all {
+            client.batch_execute("DISCARD PLANS").await?;
+            let kept = self.session.cache.lock().map(|mut cache| Cache::clear(&mut cache));
+            drop(kept); // the driver closes them
+        }
+        client.batch_execute(CLEAR).await
     }
 }

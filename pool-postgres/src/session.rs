@@ -6,27 +6,35 @@
 //! The driver sends a request with the first poll of a future, and executes it whether or not the
 //! future lives on. So every call is accounted for: [`Session::call`] counts it as begun, and
 //! [`Call::end`] as ended; a call that is dropped in between is *given up*. The wire tells of what
-//! was sent and not answered; what was given up may not even be sent yet. While something was given
-//! up, nothing else is begun: [`Session::settle`] ends it first, by a cancel request if it takes
-//! longer than a moment. The same happens in the background when the connection comes back.
+//! was sent and not answered; what was given up may not even be sent yet.
+//!
+//! Mostly a call begins at once. It *waits its turn*, one at a time and in order,
+//!
+//! * while something was given up: [`Session::settle`] ends that first, by a cancel request if it
+//!   takes longer than a moment. The same happens in the background when the connection comes back.
+//! * while the connection is suspect (see [`crate::wire`]): it has to prove itself first.
+//! * while somebody copies in: an error in a copy is the one thing that can shift answers, so nothing
+//!   is sent behind one that has not ended.
 //!
 //! # Why a cancel hits no innocent statement
 //!
 //! A cancel request travels by a connection of its own and names a backend, not a statement. It is
-//! sent only while the one statement that may run is the one that was given up. When the stream of
-//! the request ends, the server has signalled the backend; and a round trip after that takes the
-//! signal, should the statement have ended before. Only then the next statement is sent. If the
-//! cancelling itself is given up on the way, nobody knows when the signal comes: then the
-//! connection is not used again (`doomed`).
+//! sent only while nothing else can run: by one caller at a time, who waits until every other call
+//! has its answer, and lets no new one begin. When the stream of the request ends, the server has
+//! signalled the backend; and a round trip after that takes the signal, should the statement have
+//! ended before. Only then the next statement is sent. If the cancelling itself is given up on the
+//! way, nobody knows when the signal comes: then the connection is not used again
+//! ([`Session::is_doomed`]).
 
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pool_core::{Activity, Busy};
-use pool_sql::ErrorCode;
-use tokio::time::timeout;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::error::Severity;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::cache::Cache;
@@ -35,13 +43,15 @@ use crate::error::{PgError, PgErrorKind};
 use crate::front::Way;
 use crate::server::PgServer;
 use crate::watch::Watch;
-use crate::wire::WireStatus;
+use crate::wire::{Transaction, WireStatus};
 
 /// What is given up ends by itself within this time, or is cancelled.
-const MOMENT: Duration = Duration::from_millis(5);
-/// How long a cancelled statement is waited for before the server is asked again: the request may
-/// have come before the statement, or there are several.
+pub(crate) const MOMENT: Duration = Duration::from_millis(5);
+/// How long a cancelled statement is waited for before the server is asked again, for a start: the
+/// request may have come before the statement, or there are several.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// What does not end within this time, however often it is cancelled, costs the connection.
+const ASK_FOR: Duration = Duration::from_secs(10);
 /// A cancel request that takes longer than this has failed.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -53,12 +63,27 @@ pub(crate) struct Session {
     pub(crate) server: PgServer,
     pub(crate) way: Way,
     pub(crate) cache: Mutex<Cache>,
-    /// Calls that are begun and not ended.
+    /// Calls that are begun and not ended, but for streams.
     calls: AtomicU32,
-    /// A call was dropped before its end.
-    given_up: AtomicBool,
-    /// A cancel request is on its way, nobody knows where.
-    doomed: AtomicBool,
+    /// Calls that ever began.
+    begun: AtomicU64,
+    /// Of each stream of rows that is not at its end, up to which answer it may reach.
+    streams: Mutex<Vec<u64>>,
+    /// Calls that were dropped before their end, and how many of them are known to be over.
+    given_up: AtomicU64,
+    settled: AtomicU64,
+    /// Somebody copies in.
+    copies: AtomicBool,
+    /// Told when a call has ended.
+    ended: Notify,
+    turn: tokio::sync::Mutex<()>,
+    /// Cancel requests that are on their way, or were left there.
+    cancels: AtomicU32,
+    /// What undoes a batch or a transaction that was dropped. It is sent, but a cancel request may
+    /// hit it.
+    undo: Mutex<Option<&'static str>>,
+    /// Statements that may be prepared on the server, and that nobody can close.
+    orphans: AtomicU32,
     /// Something was sent since the pool last looked.
     pub(crate) is_used: AtomicBool,
 }
@@ -82,8 +107,16 @@ impl Session {
             way,
             cache,
             calls: AtomicU32::new(0),
-            given_up: AtomicBool::new(false),
-            doomed: AtomicBool::new(false),
+            begun: AtomicU64::new(0),
+            streams: Mutex::default(),
+            given_up: AtomicU64::new(0),
+            settled: AtomicU64::new(0),
+            copies: AtomicBool::new(false),
+            ended: Notify::new(),
+            turn: tokio::sync::Mutex::new(()),
+            cancels: AtomicU32::new(0),
+            undo: Mutex::default(),
+            orphans: AtomicU32::new(0),
             is_used: AtomicBool::new(false),
         }
     }
@@ -95,31 +128,94 @@ impl Session {
         sql: Option<&str>,
     ) -> Result<Call<'s>, PgError> {
         let watch = Watch::begin(&self.common, self.activity.operation(), sql);
-        match self.clear_the_way(client).await {
-            Ok(()) => {}
-            Err(error) => return watch.done(Err(error)),
+        if self.is_in_the_way() {
+            let cleared = self.clear_the_way(client, false).await;
+            if let Err(error) = cleared {
+                return watch.done(Err(error));
+            }
         }
-        self.calls.fetch_add(1, Ordering::AcqRel);
-        self.is_used.store(true, Ordering::Relaxed);
-        Ok(Call { session: self, watch: Some(watch), busy: Some(self.activity.busy()) })
+        Ok(self.begin(watch, false))
     }
 
-    async fn clear_the_way(&self, client: &Client) -> Result<(), PgError> {
-        if self.is_alone() && self.given_up.load(Ordering::Acquire) {
-            self.settle(client).await?;
+    /// Begins a call that copies in: no other begins until it has ended.
+    pub(crate) async fn copy<'s>(
+        &'s self,
+        client: &Client,
+        sql: &str,
+    ) -> Result<Call<'s>, PgError> {
+        let watch = Watch::begin(&self.common, self.activity.operation(), Some(sql));
+        match self.clear_the_way(client, true).await {
+            Ok(()) => Ok(self.begin(watch, true)),
+            Err(error) => watch.done(Err(error)),
         }
-        if self.wire.is_suspect() && self.is_alone() {
-            self.prove(client).await?;
+    }
+
+    fn begin(&self, watch: Watch, copies: bool) -> Call<'_> {
+        self.calls.fetch_add(1, Ordering::AcqRel);
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        self.is_used.store(true, Ordering::Relaxed);
+        let (watch, busy) = (Some(watch), Some(self.activity.busy()));
+        Call { session: self, watch, busy, copies, stream: None }
+    }
+
+    fn is_in_the_way(&self) -> bool {
+        self.has_given_up()
+            || self.copies.load(Ordering::Acquire)
+            || self.is_doomed()
+            || self.wire.needs_care()
+    }
+
+    /// Waits for what is in the way, and removes what nobody waits for.
+    async fn clear_the_way(&self, client: &Client, copies: bool) -> Result<(), PgError> {
+        let _turn = self.turn.lock().await;
+        loop {
+            if self.wire.is_broken() || self.is_doomed() {
+                return Err(out_of_step());
+            }
+            if self.copies.load(Ordering::Acquire) {
+                self.something_ends().await;
+            } else if self.has_given_up() {
+                if self.is_alone() {
+                    self.settle(client).await?;
+                    // The statement may have changed the session before its end.
+                    self.wire.note_state();
+                } else {
+                    self.something_ends().await;
+                }
+            } else if self.wire.is_copying() {
+                // By a statement that was not begun as one: nobody feeds it.
+                self.wire.break_off();
+            } else if self.wire.is_suspect() {
+                self.prove(client).await?;
+            } else {
+                self.copies.store(copies, Ordering::Release);
+                return Ok(());
+            }
         }
-        if self.wire.is_broken() || self.is_doomed() {
-            return Err(out_of_step());
-        }
-        Ok(())
+    }
+
+    /// Returns when a call has ended, or after a while: answers come without a call's end too.
+    async fn something_ends(&self) {
+        let _ = timeout(MOMENT, self.ended.notified()).await;
     }
 
     /// Whether nothing is under way that somebody still waits for.
     fn is_alone(&self) -> bool {
+        let answered = self.wire.answered();
         self.calls.load(Ordering::Acquire) == 0
+            && self.streams().iter().all(|up_to| *up_to <= answered)
+    }
+
+    fn streams(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Acquire) != self.settled.load(Ordering::Acquire)
+    }
+
+    fn give_up(&self) {
+        self.given_up.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Whether a statement may still run that nobody waits for.
@@ -127,66 +223,82 @@ impl Session {
     /// What is on the wire without a call is the driver's own and does nothing but tidy up: it closes
     /// statements, and rolls back what the wire says is a transaction.
     pub(crate) fn is_running(&self) -> bool {
-        self.given_up.load(Ordering::Acquire) || !self.is_alone()
+        self.has_given_up() || self.calls.load(Ordering::Acquire) > 0 || !self.streams().is_empty()
     }
 
+    /// How many calls ever began; and whether the one that asks is the only one under way.
+    pub(crate) fn calls(&self) -> (u64, bool) {
+        let alone = self.calls.load(Ordering::Acquire) == 1 && self.streams().is_empty();
+        (self.begun.load(Ordering::Relaxed), alone)
+    }
+
+    /// A cancel request is on its way, and nobody knows what it will hit.
     pub(crate) fn is_doomed(&self) -> bool {
-        self.doomed.load(Ordering::Acquire)
+        self.cancels.load(Ordering::Acquire) > 0
     }
 
     /// Nothing of what was called before is left.
     pub(crate) fn start_afresh(&self) {
         self.calls.store(0, Ordering::Release);
-        self.given_up.store(false, Ordering::Release);
-    }
-
-    /// Whether what was given up ended by itself, in a moment.
-    pub(crate) async fn settles(&self, client: &Client) -> Result<bool, PgError> {
-        let Ok(answered) = timeout(MOMENT, client.check_connection()).await else {
-            return Ok(false);
-        };
-        answered.map_err(|error| self.said(error))?;
-        self.given_up.store(false, Ordering::Release);
-        Ok(true)
+        self.streams().clear();
+        self.copies.store(false, Ordering::Release);
+        self.settled.store(self.given_up.load(Ordering::Acquire), Ordering::Release);
+        self.set_undo(None);
     }
 
     /// Ends what was given up, and whatever else is under way.
     pub(crate) async fn settle(&self, client: &Client) -> Result<(), PgError> {
-        if self.settles(client).await? {
-            return Ok(());
-        }
+        let given_up = self.given_up.load(Ordering::Acquire);
         // Sent after everything else, so answered when all of that is.
         let mut all_answered = pin!(client.check_connection());
-        if self.common.profile == Profile::Pooler {
+        if let Ok(answered) = timeout(MOMENT, &mut all_answered).await {
+            answered.map_err(|error| self.said(error))?;
+        } else if self.common.profile == Profile::Pooler {
             // No cancel request: see the profile. Its own user waits for it.
             all_answered.await.map_err(|error| self.said(error))?;
-            self.given_up.store(false, Ordering::Release);
-            return Ok(());
-        }
-        loop {
-            self.cancel(client).await?;
-            if let Ok(answered) = timeout(ASK_AGAIN, &mut all_answered).await {
-                answered.map_err(|error| self.said(error))?;
-                break;
+        } else {
+            let (begun, mut patience) = (Instant::now(), ASK_AGAIN);
+            loop {
+                self.cancel(client).await?;
+                if let Ok(answered) = timeout(patience, &mut all_answered).await {
+                    answered.map_err(|error| self.said(error))?;
+                    break;
+                }
+                if begun.elapsed() > ASK_FOR {
+                    self.wire.break_off();
+                    return Err(out_of_step());
+                }
+                patience = (patience * 2).min(Duration::from_secs(1));
+            }
+            // Takes the signal of a request that came too late.
+            client.check_connection().await.map_err(|error| self.said(error))?;
+            let undo = *self.undo.lock().unwrap_or_else(PoisonError::into_inner);
+            if let (Some(undo), Transaction::Failed) = (undo, self.wire.transaction()) {
+                // The request hit what undoes the rest, not the rest.
+                client.batch_execute(undo).await.map_err(|error| self.said(error))?;
             }
         }
-        // Takes the signal of a request that came too late.
-        client.check_connection().await.map_err(|error| self.said(error))?;
-        self.given_up.store(false, Ordering::Release);
+        self.set_undo(None);
+        self.settled.store(given_up, Ordering::Release);
         Ok(())
+    }
+
+    /// Notes what undoes a batch or a transaction, from when that is sent until it is answered.
+    pub(crate) fn set_undo(&self, sql: Option<&'static str>) {
+        *self.undo.lock().unwrap_or_else(PoisonError::into_inner) = sql;
     }
 
     /// Asks the server to cancel what runs.
     pub(crate) async fn cancel(&self, client: &Client) -> Result<(), PgError> {
         // Until the request is known to have come, whatever ends this.
-        self.doomed.store(true, Ordering::Release);
+        self.cancels.fetch_add(1, Ordering::AcqRel);
         let token = client.cancel_token();
         let asked = self.common.front.cancel(&self.way, &token);
         timeout(CANCEL_TIMEOUT, asked).await.unwrap_or_else(|_| {
             let text = format!("a cancel request took longer than {CANCEL_TIMEOUT:?}");
             Err(PgError::text(PgErrorKind::Unreachable, text))
         })?;
-        self.doomed.store(false, Ordering::Release);
+        self.cancels.fetch_sub(1, Ordering::AcqRel);
         Ok(())
     }
 
@@ -210,14 +322,47 @@ impl Session {
         }
     }
 
+    /// A statement is being prepared; unless this is told that it was, nobody can close it.
+    pub(crate) fn prepares(&self) -> Orphan<'_> {
+        Orphan(Some(&self.orphans))
+    }
+
+    /// How many statements may be prepared on the server for nobody.
+    pub(crate) fn orphans(&self) -> u32 {
+        self.orphans.load(Ordering::Relaxed)
+    }
+
     /// The driver's error, with what the server said before it hung up.
     pub(crate) fn said(&self, error: tokio_postgres::Error) -> PgError {
-        let error = self.common.explain(PgError::from(error));
-        if error.kind() == PgErrorKind::Disconnected && error.code().is_none() {
-            return self.wire.last_words().unwrap_or(error);
+        if is_fatal(&error) {
+            self.wire.is_over(); // though its end may not be here yet
         }
-        error
+        let error = self.common.explain(PgError::from(error));
+        if error.kind() == PgErrorKind::Profile && self.common.profile == Profile::Pooler {
+            self.wire.break_off(); // statements that the driver counts on are elsewhere
+        }
+        match error.kind() {
+            PgErrorKind::Disconnected if self.wire.is_broken() => out_of_step(),
+            PgErrorKind::Disconnected if error.code().is_none() => {
+                self.wire.last_words().unwrap_or(error)
+            }
+            PgErrorKind::OutOfStep => {
+                if self.wire.is_copying() && !self.copies.load(Ordering::Acquire) {
+                    self.wire.break_off(); // the server waits for data, and nobody has any
+                } else {
+                    self.give_up(); // whatever the driver did not understand may still go on
+                }
+                error
+            }
+            _ => error,
+        }
     }
+}
+
+/// Whether the server ends the connection with this error.
+fn is_fatal(error: &tokio_postgres::Error) -> bool {
+    let severity = error.as_db_error().and_then(|said| said.parsed_severity());
+    matches!(severity, Some(Severity::Fatal | Severity::Panic))
 }
 
 fn out_of_step() -> PgError {
@@ -230,10 +375,22 @@ fn out_of_step() -> PgError {
 pub(crate) struct Call<'s> {
     session: &'s Session,
     watch: Option<Watch>,
+    /// There until the call is over.
     busy: Option<Busy<'s>>,
+    copies: bool,
+    /// It is a stream, which may reach up to this answer.
+    stream: Option<u64>,
 }
 
 impl Call<'_> {
+    /// The answer has begun, and comes as slowly as its reader wants.
+    pub(crate) fn streams(&mut self) {
+        let up_to = self.session.wire.asked();
+        self.session.streams().push(up_to);
+        self.session.calls.fetch_sub(1, Ordering::AcqRel);
+        self.stream = Some(up_to);
+    }
+
     /// The call has ended so.
     pub(crate) fn end<T>(mut self, done: Result<T, PgError>) -> Result<T, PgError> {
         self.over();
@@ -243,41 +400,70 @@ impl Call<'_> {
         }
     }
 
-    /// The same, for a driver's error. Waits for the server to say that it is ready again, which
+    /// The same, for the driver's result. Waits for the server to say that it is ready again, which
     /// comes right after an error, so that the connection is known to be clean when it returns.
     pub(crate) async fn finish<T>(
         self,
         done: Result<T, tokio_postgres::Error>,
     ) -> Result<T, PgError> {
-        let done = match done {
-            Ok(value) => Ok(value),
-            Err(error) => {
-                let error = self.session.said(error);
-                let is_last = self.session.calls.load(Ordering::Acquire) == 1;
-                if is_last && error.code().is_some() && error.kind() != PgErrorKind::Disconnected {
-                    self.session.wire.quiet().await;
-                }
-                Err(error)
-            }
+        let error = match done {
+            Ok(value) => return self.end(Ok(value)),
+            Err(error) => error,
         };
-        self.end(done)
+        let (_, is_last) = self.session.calls();
+        if is_last && error.as_db_error().is_some() && !is_fatal(&error) {
+            let quiet = timeout(MOMENT, self.session.wire.quiet()).await;
+            if quiet.is_err() {
+                self.session.give_up(); // something else is in front of it
+            }
+        }
+        let error = self.session.said(error);
+        self.end(Err(error))
     }
 
     fn over(&mut self) {
-        if self.busy.take().is_some() {
-            self.session.calls.fetch_sub(1, Ordering::AcqRel);
+        if self.busy.take().is_none() {
+            return;
         }
+        match self.stream {
+            None => drop(self.session.calls.fetch_sub(1, Ordering::AcqRel)),
+            Some(up_to) => {
+                let mut streams = self.session.streams();
+                if let Some(at) = streams.iter().position(|other| *other == up_to) {
+                    streams.swap_remove(at);
+                }
+            }
+        }
+        if self.copies {
+            self.session.copies.store(false, Ordering::Release);
+        }
+        self.session.ended.notify_waiters();
     }
 }
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
         if self.busy.is_some() {
-            self.session.given_up.store(true, Ordering::Release);
+            self.session.give_up();
             self.over();
-            if let Some(watch) = self.watch.take() {
-                watch.tell(Some(ErrorCode::new("cancelled")));
-            }
+        }
+    }
+}
+
+/// A statement that is on its way to be prepared.
+pub(crate) struct Orphan<'s>(Option<&'s AtomicU32>);
+
+impl Orphan<'_> {
+    /// It has an owner now, or the server refused it.
+    pub(crate) fn adopted(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Orphan<'_> {
+    fn drop(&mut self) {
+        if let Some(orphans) = self.0 {
+            orphans.fetch_add(1, Ordering::Relaxed);
         }
     }
 }

@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use tokio::time::timeout;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 use tokio_postgres::{Client, Column, Row, RowStream, SimpleQueryMessage, Statement};
 
@@ -19,7 +20,7 @@ use crate::copy::{PgCopyIn, PgCopyOut};
 use crate::error::{PgError, PgErrorKind};
 use crate::infer::types_of;
 use crate::rows::PgRowStream;
-use crate::session::Session;
+use crate::session::{MOMENT, Session};
 use crate::text::{is_local_set, leaves_state};
 use crate::wire::Transaction;
 
@@ -147,7 +148,9 @@ impl<'c> Statements<'c> {
         self.names_allowed()?;
         let call = self.session.call(self.client, Some(sql)).await?;
         self.note(sql);
+        let orphan = self.session.prepares();
         let prepared = self.client.prepare_typed(sql, types).await;
+        orphan.adopted();
         Ok(self.own(call.finish(prepared).await?))
     }
 
@@ -216,11 +219,10 @@ impl<'c> Statements<'c> {
             }
             Form::Text(sql) => {
                 let call = self.session.call(self.client, Some(sql)).await?;
-                let had_state = self.session.wire.has_state();
+                let before = self.before();
                 let done = self.run_cached(sql, params, wanted).await;
-                let done = call.finish(done).await;
-                self.forget_local(had_state, sql);
-                done
+                self.forget_local(before, sql);
+                call.finish(done).await
             }
         }
     }
@@ -277,7 +279,27 @@ impl<'c> Statements<'c> {
     ) -> Result<Answer, PgError> {
         let call = self.session.call(self.client, Some(sql)).await?;
         self.note(sql);
-        call.finish(self.once_typed(sql, params, wanted).await).await
+        let done = match self.is_pooled() {
+            true => self.once_typed(sql, params, wanted).await,
+            false => self.once_prepared(sql, params, wanted).await,
+        };
+        call.finish(done).await
+    }
+
+    /// The driver, sending a statement and its parameters at once, looks up types that it does not
+    /// know while the rows come, and waits for ever if there are many. So it is prepared first.
+    async fn once_prepared(
+        self,
+        sql: &str,
+        params: &[(&(dyn ToSql + Sync), Type)],
+        wanted: For,
+    ) -> Result<Answer, tokio_postgres::Error> {
+        let types: Vec<_> = params.iter().map(|(_, ty)| ty.clone()).collect();
+        let params: Vec<_> = params.iter().map(|(param, _)| *param).collect();
+        let orphan = self.session.prepares();
+        let prepared = self.client.prepare_typed(sql, &types).await;
+        orphan.adopted();
+        self.once(&prepared?, &params, wanted).await
     }
 
     async fn once_typed(
@@ -303,7 +325,7 @@ impl<'c> Statements<'c> {
         I: IntoIterator<Item = P>,
     {
         let params: Vec<P> = params.into_iter().collect();
-        let (call, stream) = match query.form() {
+        let (mut call, stream) = match query.form() {
             Form::Prepared(statement) => {
                 let statement = statement.of(self.session)?;
                 let call = self.session.call(self.client, None).await?;
@@ -323,7 +345,10 @@ impl<'c> Statements<'c> {
             }
         };
         match stream {
-            Ok(stream) => Ok(PgRowStream::new(stream, call, self.session)),
+            Ok(stream) => {
+                call.streams();
+                Ok(PgRowStream::new(stream, call, self.session))
+            }
             Err(error) => call.finish(Err(error)).await,
         }
     }
@@ -360,18 +385,25 @@ impl<'c> Statements<'c> {
 
     pub(crate) async fn batch_execute(self, sql: &str) -> Result<(), PgError> {
         let call = self.session.call(self.client, Some(sql)).await?;
-        let had_state = self.session.wire.has_state();
+        let before = self.before();
         self.note(sql);
         let done = self.client.batch_execute(sql).await;
-        let done = call.finish(done).await;
-        self.forget_local(had_state, sql);
-        done
+        self.forget_local(before, sql);
+        call.finish(done).await
     }
 
-    /// What was noted of a statement is nothing, if it was for its transaction only.
-    fn forget_local(self, had_state: bool, sql: &str) {
-        if !had_state && self.session.wire.has_state() && is_local_set(sql) {
-            self.session.wire.forget_state();
+    /// Whether the session was unchanged before a call, and how many calls there were.
+    fn before(self) -> (bool, u64, bool) {
+        let (begun, alone) = self.session.calls();
+        (self.session.wire.has_state(), begun, alone)
+    }
+
+    /// What was noted since is nothing, if all there was is a statement for its transaction only.
+    fn forget_local(self, (had_state, begun, alone): (bool, u64, bool), sql: &str) {
+        let wire = &self.session.wire;
+        let unseen = had_state || !wire.has_state() || !is_local_set(sql);
+        if !unseen && alone && self.session.calls() == (begun, alone) {
+            wire.forget_state();
         }
     }
 
@@ -379,7 +411,7 @@ impl<'c> Statements<'c> {
     where
         T: bytes::Buf + Send + 'static,
     {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.session.copy(self.client, sql).await?;
         let statement = match self.for_copy(sql).await {
             Ok(statement) => statement,
             Err(error) => return call.end(Err(error)),
@@ -387,9 +419,10 @@ impl<'c> Statements<'c> {
         match self.client.copy_in(&statement).await {
             Ok(sink) => Ok(PgCopyIn::new(sink, call, self.session)),
             Err(error) => {
-                // The driver sends the copy's end to a server that has not begun one.
-                self.session.wire.suspect();
-                call.finish(Err(error)).await
+                // The driver sends the copy's end to a server that has not begun one, and takes the
+                // answer for that of the next question.
+                self.session.wire.break_off();
+                call.end(Err(self.session.said(error)))
             }
         }
     }
@@ -417,17 +450,19 @@ impl<'c> Statements<'c> {
 
     /// A statement from the cache, or prepared. Says too whether it is an old one.
     async fn statement(self, sql: &str) -> Result<(Statement, bool), tokio_postgres::Error> {
-        if self.session.wire.take_forgotten() {
-            let forgotten = self.cache(Cache::clear);
-            drop(forgotten);
-        }
-        if let Some(statement) = self.cache(|cache| cache.find(sql)) {
-            self.session.common.statements.hit();
+        let session = self.session;
+        // What the server was told to forget is not in there any more.
+        let keeps = !self.is_pooled() && !session.wire.has_forgotten();
+        if keeps && let Some(statement) = self.cache(|cache| cache.find(sql)) {
+            session.common.statements.hit();
             return Ok((statement, true));
         }
-        self.session.common.statements.miss();
-        let statement = self.client.prepare(sql).await?;
-        if !self.note(sql) && !self.is_pooled() {
+        session.common.statements.miss();
+        let orphan = session.prepares();
+        let prepared = self.client.prepare(sql).await;
+        orphan.adopted();
+        let statement = prepared?;
+        if !self.note(sql) && keeps {
             drop(self.cache(|cache| cache.keep(sql, statement.clone())));
         }
         Ok((statement, false))
@@ -449,7 +484,10 @@ impl<'c> Statements<'c> {
             return false;
         }
         drop(self.cache(|cache| cache.forget(sql)));
-        self.session.wire.quiet().await;
+        let (_, alone) = self.session.calls();
+        if !alone || timeout(MOMENT, self.session.wire.quiet()).await.is_err() {
+            return false; // it is not known whether a transaction has failed of it
+        }
         self.session.wire.transaction() == Transaction::None
     }
 
@@ -474,15 +512,14 @@ impl<'c> Statements<'c> {
     }
 }
 
+/// Whether the server refused a prepared statement before it executed anything: by the function
+/// that says so, since what a statement itself raises may have the same code.
 fn is_stale(error: &tokio_postgres::Error) -> bool {
     let Some(said) = error.as_db_error() else { return false };
-    match said.code().code() {
-        "26000" => true,
-        // The text is the same in every language: it is not translated in what the server logs, but
-        // in what it says it may be; a statement that was old and is not supported now is enough.
-        "0A000" => true,
-        _ => false,
-    }
+    matches!(
+        (said.code().code(), said.routine()),
+        ("26000", Some("FetchPreparedStatement")) | ("0A000", Some("RevalidateCachedQuery"))
+    )
 }
 
 fn wrong_number(found: usize, wanted: &str) -> PgError {

@@ -33,13 +33,21 @@ pub(crate) fn is_local_set(sql: &str) -> bool {
     is_set && is_local && !sql.contains(';')
 }
 
-/// `SELECT set_config(.., .., true)`: as `SET LOCAL`.
+/// `SELECT set_config(.., .., true)`: as `SET LOCAL`. Where it is not certain, it is not.
 fn is_local_config(sql: &str) -> bool {
-    let text: String = sql.chars().filter(|c| !c.is_whitespace()).collect();
-    let text = text.to_ascii_lowercase();
+    let text = sql.to_ascii_lowercase();
     let others = STATEFUL.iter().filter(|word| **word != "set_config");
-    !others.into_iter().any(|word| text.contains(word))
-        && text.matches("set_config(").count() == text.matches(",true)").count()
+    let mut calls = text.split("set_config").skip(1);
+    !others.into_iter().any(|word| text.contains(word)) && calls.all(|rest| is_local_call(rest))
+}
+
+/// Whether the arguments of a function's call end with `, true`. Brackets and quotes within them make
+/// that uncertain.
+fn is_local_call(rest: &str) -> bool {
+    let Some(arguments) = rest.trim_start().strip_prefix('(') else { return false };
+    let Some((arguments, _)) = arguments.split_once(')') else { return false };
+    let local = arguments.rsplit(',').next().is_some_and(|last| last.trim() == "true");
+    local && !arguments.contains('(') && arguments.matches('\'').count() % 2 == 0
 }
 
 #[cfg(test)]
@@ -57,6 +65,8 @@ mod tests {
             "SELECT Pg_Try_Advisory_Lock_Shared($1)",
             "SELECT set_config('a.b', $1, false)",
             "SELECT set_config('a.b', 'x', true), set_config('a.c', 'x', false)",
+            "SELECT set_config('a.b', 'x', false) WHERE coalesce(NULL, true)",
+            "SELECT set_config('a.b', ') , true', false)",
         ] {
             assert!(leaves_state(sql), "{sql}");
         }

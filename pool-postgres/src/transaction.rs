@@ -14,9 +14,29 @@ use crate::statements::PgStatement;
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
 /// done on its connection.
 pub struct PgTransaction<'c> {
+    // First: its drop sends what undoes it.
     inner: Transaction<'c>,
     pub(crate) session: &'c Session,
     is_savepoint: bool,
+    undo: Undo<'c>,
+}
+
+/// Dropped before it is told that the transaction has ended, it notes that `ROLLBACK` is on its way,
+/// which a cancel request may hit.
+struct Undo<'c>(Option<&'c Session>);
+
+impl Undo<'_> {
+    fn ended(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Undo<'_> {
+    fn drop(&mut self) {
+        if let Some(session) = self.0 {
+            session.set_undo(Some("ROLLBACK"));
+        }
+    }
 }
 
 /// A transaction in the making, see [`PgConnection::build_transaction`].
@@ -73,7 +93,7 @@ impl<'c> PgTransactionBuilder<'c> {
         }
         let started = builder.start().await;
         let inner = call.finish(started).await?;
-        Ok(PgTransaction { inner, session, is_savepoint: false })
+        Ok(PgTransaction { inner, session, is_savepoint: false, undo: Undo(Some(session)) })
     }
 }
 
@@ -88,10 +108,11 @@ impl PgTransaction<'_> {
     /// What a deferred constraint or a serializable transaction fails with; and
     /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back.
     pub async fn commit(self) -> Result<(), PgError> {
-        let Self { inner, session, is_savepoint } = self;
+        let Self { inner, session, is_savepoint, undo } = self;
         let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
         let call = session.call(inner.client(), Some(sql)).await?;
         let done = inner.commit().await;
+        undo.ended();
         call.finish(done).await?;
         if !is_savepoint && session.wire.rolled_back() {
             // The server says so by nothing but the command's tag.
@@ -107,9 +128,10 @@ impl PgTransaction<'_> {
     /// # Errors
     /// The connection is lost; then it is undone too.
     pub async fn rollback(self) -> Result<(), PgError> {
-        let Self { inner, session, .. } = self;
+        let Self { inner, session, undo, .. } = self;
         let call = session.call(inner.client(), Some("ROLLBACK")).await?;
         let done = inner.rollback().await;
+        undo.ended();
         call.finish(done).await
     }
 
@@ -121,7 +143,7 @@ impl PgTransaction<'_> {
         let call = self.session.call(self.inner.client(), Some("SAVEPOINT")).await?;
         let started = self.inner.transaction().await;
         let inner = call.finish(started).await?;
-        Ok(PgTransaction { inner, session: self.session, is_savepoint: true })
+        Ok(PgTransaction { inner, session: self.session, is_savepoint: true, undo: Undo(None) })
     }
 
     /// Binds a prepared statement to parameters, so that its rows can be had in parts.

@@ -93,9 +93,10 @@ impl Transport {
     }
 
     /// Reads until the other side has ended it.
-    pub(crate) async fn end(&mut self) {
+    pub(crate) async fn end(&mut self) -> io::Result<()> {
         let mut space = [0; 64];
-        while self.read(&mut space).await.is_ok_and(|read| read > 0) {}
+        while self.read(&mut space).await? > 0 {}
+        Ok(())
     }
 
     fn inner(&mut self) -> Pin<&mut dyn Both> {

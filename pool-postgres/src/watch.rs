@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use crate::common::Common;
 use crate::error::PgError;
 
-/// Tells the observers how a statement ended. Nothing if nobody looks.
+/// Tells the observers how a statement ended; dropped before, that it was cancelled. Nothing if
+/// nobody looks.
 pub(crate) struct Watch(Option<Begun>);
 
 struct Begun {
@@ -35,13 +36,13 @@ impl Watch {
     }
 
     /// The statement ended so.
-    pub(crate) fn done<T>(self, done: Result<T, PgError>) -> Result<T, PgError> {
+    pub(crate) fn done<T>(mut self, done: Result<T, PgError>) -> Result<T, PgError> {
         self.tell(done.as_ref().err().map(PgError::observed));
         done
     }
 
-    pub(crate) fn tell(self, error: Option<ErrorCode>) {
-        let Some(begun) = self.0 else { return };
+    fn tell(&mut self, error: Option<ErrorCode>) {
+        let Some(begun) = self.0.take() else { return };
         let outcome = Outcome::new(begun.at.elapsed());
         let outcome = match error {
             Some(code) => outcome.with_error(code),
@@ -61,5 +62,11 @@ impl Begun {
             Some(sql) => statement.with_sql(sql),
             None => statement,
         }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.tell(Some(ErrorCode::new("cancelled")));
     }
 }

@@ -5,5 +5,6 @@ mod collections;
 mod faults;
 mod output;
 mod rescans;
+mod servers;
 mod signals;
 mod support;

@@ -163,6 +163,7 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
             }
             if shared.after_release.any_boxed() {
                 shared.after_release.run(connection).await.map_err(drop)?;
+                shared.manager.adopt(connection);
             }
             Ok(())
         };

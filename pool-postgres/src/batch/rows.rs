@@ -5,7 +5,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use bytes::{BufMut, BytesMut};
-use pool_sql::{Ident, PlanError, Value};
+use pool_sql::{Ident, Value};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::encode::{Misfit, put};
@@ -31,6 +31,11 @@ impl<'a> CopyEncoder<'a> {
         Self { names, types, rows: 0 }
     }
 
+    /// Counts rows from so many on: those of the batch that went another way.
+    pub(crate) fn after(self, rows: u64) -> Self {
+        Self { rows, ..self }
+    }
+
     /// Appends a row.
     ///
     /// # Errors
@@ -38,7 +43,7 @@ impl<'a> CopyEncoder<'a> {
     pub(crate) fn row(&mut self, values: &[Value<'_>], out: &mut BytesMut) -> Result<(), PgError> {
         let (wanted, found) = (self.types.len(), values.len());
         if wanted != found {
-            return Err(PlanError::RowWidth { row: self.rows, wanted, found }.into());
+            return Err(wrong_width(self.rows, wanted, found));
         }
         let start = out.len();
         out.put_i16(i16::try_from(wanted).map_err(|_| too_many("columns"))?);
@@ -52,7 +57,7 @@ impl<'a> CopyEncoder<'a> {
         Ok(())
     }
 
-    /// Appends the trailer, and says how many rows there were.
+    /// Appends the trailer, and says how many rows there are, with those counted before.
     pub(crate) fn finish(self, out: &mut BytesMut) -> u64 {
         out.put_i16(-1);
         self.rows
@@ -88,7 +93,7 @@ impl<'v, R: AsRef<[Value<'v>]>> ToSql for Column<'_, 'v, R> {
             let values = row.as_ref();
             let Some(value) = values.get(self.index) else {
                 let (wanted, found) = (self.index + 1, values.len());
-                return Err(PgError::from(PlanError::RowWidth { row: at, wanted, found }).into());
+                return Err(wrong_width(at, wanted, found).into());
             };
             put_field(*value, member, out).map_err(|misfit| unfit(at, Some(self.name), &misfit))?;
         }
@@ -166,9 +171,17 @@ fn put_field(value: Value<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Misf
     Ok(())
 }
 
+/// `row` counts from 0; people count from 1.
 fn unfit(row: u64, column: Option<&Ident>, misfit: &Misfit) -> PgError {
-    let column = column.map_or("?", Ident::as_str);
+    let (row, column) = (row + 1, column.map_or("?", Ident::as_str));
     PgError::text(PgErrorKind::Type, format!("row {row}, column `{column}`: {misfit}"))
+}
+
+/// A row that is too short or too long; `row` counts from 0.
+pub(super) fn wrong_width(row: u64, wanted: usize, found: usize) -> PgError {
+    let row = row + 1;
+    let text = format!("row {row} has {found} values, but the plan has {wanted} columns");
+    PgError::text(PgErrorKind::Plan, text)
 }
 
 fn too_many(what: &str) -> PgError {
@@ -207,7 +220,7 @@ mod tests {
         copy.row(&[Value::I64(1), Value::Text("a")], &mut out).unwrap();
         let before = out.clone();
         let error = copy.row(&[Value::I64(1), Value::F64(0.5)], &mut out).unwrap_err();
-        assert_eq!(error.to_string(), "row 1, column `title`: F64 does not go into text");
+        assert_eq!(error.to_string(), "row 2, column `title`: F64 does not go into text");
         assert_eq!(error.kind(), PgErrorKind::Type);
         let error = copy.row(&[Value::I64(1)], &mut out).unwrap_err();
         assert_eq!(error.kind(), PgErrorKind::Plan);
@@ -229,7 +242,7 @@ mod tests {
 
         let error = column.to_sql(&Type::TEXT_ARRAY, &mut out).err().unwrap();
         let error = error.downcast::<PgError>().unwrap();
-        assert_eq!(error.to_string(), "row 10, column `title`: I64 does not go into text");
+        assert_eq!(error.to_string(), "row 11, column `title`: I64 does not go into text");
         let error = Column::new(&rows, 2, &names[1], 10).to_sql(&Type::TEXT_ARRAY, &mut out);
         assert_eq!(error.err().unwrap().downcast::<PgError>().unwrap().kind(), PgErrorKind::Plan);
         assert_eq!(format!("{column:?}"), "Column(Ident(\"title\"))");

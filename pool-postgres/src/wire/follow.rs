@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::status::{BROKEN, FORGOTTEN, PREPARED, ROLLED_BACK, STATE, SUSPECT, WireStatus};
+use super::status::{COPYING, FORGOTTEN, PREPARED, ROLLED_BACK, STATE, SUSPECT, WireStatus};
 
 /// What the client sent that the server has not answered.
 #[derive(Debug, Default)]
@@ -11,7 +11,14 @@ pub(super) struct Follow {
     copy: Copying,
     /// The server has greeted the client: what it says about parameters from here on are changes.
     is_greeted: bool,
+    /// Requests that were sent, and those of them that are answered or ignored.
+    asked: u64,
+    answered: u64,
 }
+
+/// The next answer would be given to the wrong question.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OutOfStep;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
@@ -37,9 +44,9 @@ impl Follow {
     /// A frame went to the server.
     pub(super) fn sent(&mut self, kind: u8, status: &WireStatus) {
         match kind {
-            b'Q' => self.expected.push_back(Sent::Query),
+            b'Q' => self.ask(Sent::Query),
             b'S' if self.copy == Copying::In => {} // the server ignores it
-            b'S' => self.expected.push_back(Sent::Sync),
+            b'S' => self.ask(Sent::Sync),
             b'c' | b'f' if self.copy == Copying::In => self.copy = Copying::Ended,
             b'c' | b'f' => self.expected.push_back(Sent::CopyEnd),
             b'd' if self.copy != Copying::In => status.set(SUSPECT),
@@ -47,50 +54,62 @@ impl Follow {
         }
     }
 
+    fn ask(&mut self, request: Sent) {
+        self.expected.push_back(request);
+        self.asked += 1;
+    }
+
     /// A frame came from the server.
-    pub(super) fn received(&mut self, kind: u8, body: &[u8], status: &WireStatus) {
+    pub(super) fn received(
+        &mut self,
+        kind: u8,
+        body: &[u8],
+        status: &WireStatus,
+    ) -> Result<(), OutOfStep> {
         match kind {
-            b'Z' => self.ready(body, status),
+            b'Z' => return self.ready(body, status),
+            b'G' => return self.copy_in(),
+            b'W' => return Err(OutOfStep), // replication: not for a pool
             b'C' => command(body, status),
-            b'G' => self.copy_in(status),
-            b'W' => status.set(BROKEN), // replication: not for a pool
             b'E' if self.copy != Copying::No => status.set(SUSPECT),
             b'S' if self.is_greeted => parameter(body, status),
             _ => {}
         }
+        Ok(())
     }
 
-    /// Tells what is known; `whole` is false if the bytes made no sense.
-    pub(super) fn publish(&self, whole: bool, status: &WireStatus) {
-        if !whole {
-            status.set(BROKEN);
+    /// Tells what is known.
+    pub(super) fn publish(&self, status: &WireStatus) {
+        match self.copy {
+            Copying::In => status.set(COPYING),
+            Copying::No | Copying::Ended => status.clear(COPYING),
         }
-        let waiting = self.expected.len() + usize::from(self.copy != Copying::No);
-        status.set_outstanding(u32::try_from(waiting).unwrap_or(u32::MAX));
+        status.set_counts(self.asked, self.answered);
     }
 
     /// `ReadyForQuery`: a request is answered.
-    fn ready(&mut self, body: &[u8], status: &WireStatus) {
+    fn ready(&mut self, body: &[u8], status: &WireStatus) -> Result<(), OutOfStep> {
         self.copy = Copying::No;
         if let Some(transaction) = body.first() {
             status.set_transaction(*transaction);
         }
         if !self.is_greeted {
             self.is_greeted = true;
-            return;
+            return Ok(());
         }
-        loop {
-            match self.expected.pop_front() {
-                Some(Sent::Query | Sent::Sync) => return,
-                Some(Sent::CopyEnd) => status.set(SUSPECT),
-                None => return status.set(BROKEN),
+        match self.expected.pop_front() {
+            Some(Sent::Query | Sent::Sync) => {
+                self.answered += 1;
+                Ok(())
             }
+            // Of a copy that did not begin the driver sends the end, and the server answers both.
+            Some(Sent::CopyEnd) | None => Err(OutOfStep),
         }
     }
 
     /// The server begins to read a copy. What it reads of the requests sent since it ignores, up to
     /// the copy's end.
-    fn copy_in(&mut self, status: &WireStatus) {
+    fn copy_in(&mut self) -> Result<(), OutOfStep> {
         self.copy = Copying::In;
         match self.expected.front() {
             Some(Sent::Query) => {}
@@ -98,12 +117,14 @@ impl Follow {
                 while let Some(ignored) = self.expected.pop_front() {
                     if ignored == Sent::CopyEnd {
                         self.copy = Copying::Ended;
-                        return;
+                        break;
                     }
+                    self.answered += 1;
                 }
             }
-            None => status.set(BROKEN),
+            None => return Err(OutOfStep),
         }
+        Ok(())
     }
 }
 
@@ -114,7 +135,7 @@ fn command(tag: &[u8], status: &WireStatus) {
         b"COMMIT" => status.clear(ROLLED_BACK),
         b"ROLLBACK" => status.set(ROLLED_BACK),
         b"DISCARD" | b"DEALLOCATE" => {
-            if word == b"DEALLOCATE" || tag.starts_with(b"DISCARD ALL") {
+            if tag.starts_with(b"DEALLOCATE ALL") || tag.starts_with(b"DISCARD ALL") {
                 status.set(FORGOTTEN);
             }
             status.set(STATE);
@@ -155,7 +176,7 @@ mod tests {
             for kind in kinds.bytes() {
                 self.0.sent(kind, &self.1);
             }
-            self.0.publish(true, &self.1);
+            self.0.publish(&self.1);
             self
         }
 
@@ -164,9 +185,11 @@ mod tests {
             for frame in frames.split(' ') {
                 let (kind, body) = frame.as_bytes().split_first().unwrap();
                 let body = if body.is_empty() { b"I" } else { body };
-                self.0.received(*kind, body, &self.1);
+                if self.0.received(*kind, body, &self.1).is_err() {
+                    self.1.break_off();
+                }
             }
-            self.0.publish(true, &self.1);
+            self.0.publish(&self.1);
             self
         }
 
@@ -241,10 +264,10 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_that_never_begins_makes_the_connection_suspect() {
+    fn a_copy_that_never_begins_is_out_of_step_before_its_second_answer() {
         let mut talk = Talk::new();
         talk.client_says("BES").server_says("E Z").client_says("fS").server_says("Z");
-        assert!(talk.1.is_quiet() && talk.1.is_suspect());
+        assert!(talk.1.is_broken());
     }
 
     #[test]

@@ -25,10 +25,10 @@
 //! While the server reads a copy it ignores a `Sync`. The driver sends one with the `COPY`, before it
 //! knows whether it becomes a copy at all, and one with the copy's end. Which of the two the server
 //! answers depends on where a failure happens, and where it answers both, every later answer belongs
-//! to the question before it. [`Follow`] counts as the server does in the usual cases. What
-//! it cannot know (an error while the copy was open, an end without a copy) makes the connection
-//! *suspect*: before anything else is sent on it, it has to answer a question that has one right
-//! answer.
+//! to the question before it. [`Follow`] counts as the server does. An answer too many ends the
+//! connection before the driver sees it. What the wire cannot tell (an error while the copy was open:
+//! had the server read the first `Sync`?) makes the connection *suspect*: nothing is sent behind a
+//! copy, and after such an error first of all a question that has one right answer.
 
 mod follow;
 mod frames;
@@ -88,10 +88,22 @@ impl AsyncRead for Wire {
         let this = &mut *self;
         ready!(Pin::new(&mut this.inner).poll_read(cx, buf))?;
         let new = &buf.filled()[before..];
-        let follow = &mut this.follow;
-        let whole = this.received.feed(new, |kind, body| follow.received(kind, body, &this.status));
-        this.follow.publish(whole, &this.status);
-        Poll::Ready(Ok(()))
+        let (follow, mut in_step) = (&mut this.follow, Ok(()));
+        let whole = this.received.feed(new, |kind, body| {
+            if in_step.is_ok() {
+                in_step = follow.received(kind, body, &this.status);
+            }
+        });
+        this.follow.publish(&this.status);
+        if whole && in_step.is_ok() {
+            return Poll::Ready(Ok(()));
+        }
+        // Before the driver gives it to the wrong question.
+        buf.set_filled(before);
+        this.status.break_off();
+        let text =
+            "the server's answers do not fit the questions: the connection is not used again";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)))
     }
 }
 
@@ -104,8 +116,10 @@ impl AsyncWrite for Wire {
         let this = &mut *self;
         let written = ready!(Pin::new(&mut this.inner).poll_write(cx, buf))?;
         let follow = &mut this.follow;
-        let whole = this.sent.feed(&buf[..written], |kind, _| follow.sent(kind, &this.status));
-        this.follow.publish(whole, &this.status);
+        if !this.sent.feed(&buf[..written], |kind, _| follow.sent(kind, &this.status)) {
+            this.status.break_off();
+        }
+        this.follow.publish(&this.status);
         Poll::Ready(Ok(written))
     }
 
@@ -128,6 +142,13 @@ impl AsyncWrite for Wire {
                 _ => return Poll::Ready(Ok(())),
             }
         }
+    }
+}
+
+impl Drop for Wire {
+    /// However the driver ended, nobody waits for answers any more.
+    fn drop(&mut self) {
+        self.status.is_over();
     }
 }
 

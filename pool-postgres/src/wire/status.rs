@@ -1,7 +1,7 @@
 //! [`WireStatus`]: what is known of a connection, for those who have it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -10,14 +10,14 @@ use crate::error::PgError;
 /// Written by the driver's task, read by who has the connection.
 #[derive(Debug)]
 pub(crate) struct WireStatus {
-    /// Requests that wait for their answer.
-    outstanding: AtomicU32,
+    /// Requests that were sent, and those of them that are answered.
+    asked: AtomicU64,
+    answered: AtomicU64,
     /// The last answer's status byte.
     transaction: AtomicU8,
     flags: AtomicU8,
     /// Told when everything is answered.
     quiet: Notify,
-    has_ended: AtomicBool,
     /// Why the connection ended.
     last_words: Mutex<Option<PgError>>,
 }
@@ -43,15 +43,19 @@ pub(super) const ROLLED_BACK: u8 = 8;
 pub(super) const FORGOTTEN: u8 = 16;
 /// A command went by that prepares a statement.
 pub(super) const PREPARED: u8 = 32;
+/// The server reads a copy.
+pub(super) const COPYING: u8 = 64;
+/// It has ended, or is about to.
+pub(super) const OVER: u8 = 128;
 
 impl Default for WireStatus {
     fn default() -> Self {
         Self {
-            outstanding: AtomicU32::new(0),
+            asked: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
             transaction: AtomicU8::new(b'I'),
             flags: AtomicU8::new(0),
             quiet: Notify::new(),
-            has_ended: AtomicBool::new(false),
             last_words: Mutex::new(None),
         }
     }
@@ -66,29 +70,39 @@ impl WireStatus {
         }
     }
 
-    /// Whether everything on the wire is answered.
+    /// How many requests were sent.
+    pub(crate) fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// How many of them are answered.
+    pub(crate) fn answered(&self) -> u64 {
+        self.answered.load(Ordering::Acquire)
+    }
+
+    /// Whether everything on the wire is answered, and no copy waits for data.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.outstanding.load(Ordering::Acquire) == 0
+        self.answered() == self.asked() && !self.is_copying()
     }
 
     /// Returns once everything on the wire is answered, or the connection has ended. Cancel safe.
     pub(crate) async fn quiet(&self) {
         loop {
             let told = self.quiet.notified();
-            if self.is_quiet() || self.has_ended.load(Ordering::Acquire) {
+            if self.is_quiet() || self.has_ended() {
                 return;
             }
             told.await;
         }
     }
 
-    pub(crate) fn is_suspect(&self) -> bool {
-        self.has(SUSPECT)
+    /// Whether there is anything on it that the next request must not meet.
+    pub(crate) fn needs_care(&self) -> bool {
+        self.has(SUSPECT | BROKEN | COPYING)
     }
 
-    /// It may be out of step: see the module's words on copying in.
-    pub(crate) fn suspect(&self) {
-        self.set(SUSPECT);
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.has(SUSPECT)
     }
 
     /// It proved to be in step.
@@ -102,6 +116,10 @@ impl WireStatus {
 
     pub(crate) fn break_off(&self) {
         self.set(BROKEN);
+    }
+
+    pub(crate) fn is_copying(&self) -> bool {
+        self.has(COPYING)
     }
 
     /// Whether session state was changed by a command.
@@ -127,12 +145,9 @@ impl WireStatus {
         self.has(ROLLED_BACK)
     }
 
-    /// Whether the server was told to forget prepared statements since this was last asked.
-    pub(crate) fn take_forgotten(&self) -> bool {
-        self.has(FORGOTTEN) && {
-            self.clear(FORGOTTEN);
-            true
-        }
+    /// Whether the server was told to forget all prepared statements, the driver's own with them.
+    pub(crate) fn has_forgotten(&self) -> bool {
+        self.has(FORGOTTEN)
     }
 
     /// Why the connection ended, if it did and said so.
@@ -140,27 +155,39 @@ impl WireStatus {
         self.last_words.lock().ok()?.clone()
     }
 
-    /// The connection has ended: no answers come any more.
-    pub(crate) fn ended(&self, why: Option<PgError>) {
-        if let Ok(mut words) = self.last_words.lock() {
-            *words = why;
-        }
-        self.has_ended.store(true, Ordering::Release);
+    /// Whether the connection has ended, or is about to.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.has(OVER)
+    }
+
+    /// The connection has ended, or is about to: no answers come any more.
+    pub(crate) fn is_over(&self) {
+        self.set(OVER);
         self.quiet.notify_waiters();
+    }
+
+    /// The connection has ended, so.
+    pub(crate) fn ended(&self, why: PgError) {
+        if let Ok(mut words) = self.last_words.lock() {
+            words.get_or_insert(why);
+        }
+        self.is_over();
     }
 
     pub(super) fn set_transaction(&self, status: u8) {
         self.transaction.store(status, Ordering::Release);
     }
 
-    pub(super) fn set_outstanding(&self, outstanding: u32) {
-        // Only the driver's task writes here.
-        let before = self.outstanding.load(Ordering::Relaxed);
-        if before != outstanding {
-            self.outstanding.store(outstanding, Ordering::SeqCst);
+    /// Only the driver's task writes here.
+    pub(super) fn set_counts(&self, asked: u64, answered: u64) {
+        if self.asked.load(Ordering::Relaxed) != asked {
+            self.asked.store(asked, Ordering::Release);
         }
-        if before != 0 && outstanding == 0 {
-            self.quiet.notify_waiters();
+        if self.answered.load(Ordering::Relaxed) != answered {
+            self.answered.store(answered, Ordering::SeqCst);
+            if asked == answered {
+                self.quiet.notify_waiters();
+            }
         }
     }
 
@@ -177,7 +204,8 @@ impl WireStatus {
         }
     }
 
-    fn has(&self, flag: u8) -> bool {
-        self.flags.load(Ordering::Acquire) & flag != 0
+    /// Whether any of these is set.
+    fn has(&self, flags: u8) -> bool {
+        self.flags.load(Ordering::Acquire) & flags != 0
     }
 }

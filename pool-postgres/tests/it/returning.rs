@@ -274,6 +274,11 @@ async fn a_statement_is_prepared_anew_when_its_table_changes_or_it_is_gone() {
     connection.execute(hidden, &[]).await.unwrap();
     assert_eq!(connection.query_one(&all, &[]).await.unwrap().len(), 2);
 
+    drop(connection); // for good: the driver's own statements are forgotten with the others
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    assert_eq!(connection.query_one(&all, &[]).await.unwrap().len(), 2);
+    assert_eq!(pool.snapshot().counts.created, 2);
+
     // In a transaction it has failed already: an error, and right again in the next.
     let serializable = connection.build_transaction().isolation_level(IsolationLevel::Serializable);
     let tx = serializable.start().await.unwrap();

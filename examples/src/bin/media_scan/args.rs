@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Parser, value_parser};
 
-/// Scans a folder of media files into an SQLite database through a connection pool, while the
-/// queries of a media server's start page run beside it.
+/// Scans a folder of media files into a database through a connection pool, while the queries of a
+/// media server's start page run beside it.
 ///
 /// Scanning again brings the database up to date: only new and changed files are read, and rows of
 /// files that are gone are removed. Ctrl-C finishes the batch in hand; the next scan goes on.
@@ -16,8 +16,9 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
 
-    /// The database file; made if it is not there [default: media_scan/media.db in your data folder]
-    #[arg(long, value_name = "FILE")]
+    /// The SQLite file, made if it is not there, or the URL of a PostgreSQL database:
+    /// postgres://user@host/name [default: media_scan/media.db in your data folder]
+    #[arg(long, value_name = "FILE|URL")]
     pub(crate) db: Option<PathBuf>,
 
     /// Print one JSON object instead of a table

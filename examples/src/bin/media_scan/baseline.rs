@@ -1,13 +1,15 @@
 //! The comparison: each file stored by a statement of its own, in a transaction of its own.
 //!
-//! The statements are prepared once. Each runs on the connection's thread, as a commit writes to the
-//! disk. So what a batch is compared with is the commit *and* the hop of each file; on a busy machine
-//! the hop is the larger part.
+//! The statements are prepared once. With SQLite each runs on the connection's thread, as a commit
+//! writes to the disk. So what a batch is compared with is the commit *and* the hop of each file; on a
+//! busy machine the hop is the larger part. With PostgreSQL it is the commit and a round trip.
 
 use pool_sqlite::rusqlite::{self, Connection, params};
 use tokio::time::Instant;
 
+use crate::database::{DbError, Writer};
 use crate::fault::{Fault, In};
+use crate::postgres;
 use crate::prepare::Batch;
 use crate::schema::FileRow;
 use crate::store::Store;
@@ -37,25 +39,33 @@ pub(crate) async fn store(to: &Store<'_>, batch: &Batch) -> Result<(), Fault> {
     if batch.unreadable.is_empty() {
         return Ok(());
     }
-    let writer = to.pool.write().operation("spare").await;
-    let mut writer = writer.map_err(|error| In(to.database).acquire(error))?;
-    to.spare(&mut writer, batch).await.map_err(|error| In(to.database).fault(error))
+    let spared = async {
+        let mut writer = to.database.writer("spare").await?;
+        writer.spare(batch.unreadable.clone(), to.generation).await
+    };
+    spared.await.map_err(|error| In(to.place).fault(error))
 }
 
-enum Write {
+/// What is known of one file.
+pub(crate) enum Write {
     Changed(FileRow),
     Unchanged(i64),
 }
 
 /// Takes the connection for one file and gives it back: the pages want it too.
 async fn one(to: &Store<'_>, write: Write) -> Result<(), Fault> {
-    let writer = to.pool.write().operation("store one").await;
-    let mut writer = writer.map_err(|error| In(to.database).acquire(error))?;
+    let writer = to.database.writer("store one").await;
+    let mut writer = writer.map_err(|error| In(to.place).fault(error))?;
     let generation = to.generation;
     let begun = Instant::now();
-    let done = writer.call(move |c| write.run(c, generation)).await;
+    let done: Result<_, DbError> = match &mut writer {
+        Writer::Sqlite(c) => c.call(move |c| write.run(c, generation)).await.map_err(DbError::from),
+        Writer::Postgres(c) => {
+            postgres::store_one(c, &write, generation).await.map_err(DbError::from)
+        }
+    };
     to.tally.in_database.add(begun.elapsed());
-    done.map(drop).map_err(|error| In(to.database).fault(error))
+    done.map(drop).map_err(|error| In(to.place).fault(error))
 }
 
 impl Write {

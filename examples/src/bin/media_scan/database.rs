@@ -1,142 +1,279 @@
-//! Where the database is, and opening it.
+//! The database of a scan: an SQLite file or a PostgreSQL server. All that differs is behind here.
 
-use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind};
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pool_sqlite::SqlitePool;
+use pool_postgres::{PgError, PgErrorKind, PgGuard, PgPool};
+use pool_sql::{Batch as _, Row, SelectByIds, Value};
+use pool_sqlite::{SqliteError, SqliteGuard, SqlitePool, SqliteSnapshot};
+use serde::Serialize;
 
 use crate::fault::{Fault, In, Shown};
+use crate::file::{self, OnlyScan};
+use crate::root::Root;
+use crate::{generation, postgres};
 
 /// How long another program may keep the database locked before the scan gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 
-/// What stands at the end of the lock file's name. SQLite's own files have these names too.
-const LOCK: &str = "-scan";
-const BESIDE: [&str; 4] = ["-wal", "-shm", "-journal", LOCK];
-
-/// The file, by its full path, in a folder that exists.
-///
-/// # Errors
-/// There is no such folder, or something else in the file's place.
-pub(crate) fn locate(given: Option<&Path>) -> Result<PathBuf, Fault> {
-    let wanted = match given {
-        Some(path) => path.to_owned(),
-        None => standard()?,
-    };
-    let shown = Shown(&wanted);
-    if fs::metadata(&wanted).is_ok_and(|found| !found.is_file()) {
-        return Err(Fault::new(format!(
-            "the database {shown} is a folder or device: name a file in a folder with --db"
-        )));
-    }
-    // A link to the file is followed, so that SQLite's other files stand where it expects them.
-    if let Ok(path) = fs::canonicalize(&wanted) {
-        return Ok(path);
-    }
-    let Some(name) = wanted.file_name() else {
-        return Err(Fault::new(format!("{shown} names no database file: name one with --db")));
-    };
-    let folder = match wanted.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let folder = fs::canonicalize(folder).map_err(|error| {
-        Fault::new(format!(
-            "the database {shown} cannot be made, as its folder cannot be entered: make the \
-             folder, or choose another with --db ({error})"
-        ))
-    })?;
-    Ok(folder.join(name))
+/// Where the database is.
+#[derive(Clone, Debug)]
+pub(crate) enum Place {
+    /// An SQLite file, by its full path.
+    File(PathBuf),
+    /// A PostgreSQL database, by its URL.
+    Server(String),
 }
 
-/// In the user's data folder, which is made.
-fn standard() -> Result<PathBuf, Fault> {
-    let Some(data) = dirs::data_dir() else {
-        return Err(Fault::new("you have no data folder: name the database file with --db"));
-    };
-    let folder = data.join("media_scan");
-    fs::create_dir_all(&folder).map_err(|error| {
-        let shown = Shown(&folder);
-        Fault::new(format!(
-            "the folder {shown} cannot be made: name a database file elsewhere with --db ({error})"
-        ))
-    })?;
-    Ok(folder.join("media.db"))
-}
-
-/// The database's own files: they change while it is scanned, and are no part of a collection.
-pub(crate) fn own_files(database: &Path) -> Vec<PathBuf> {
-    let mut files = vec![database.to_owned()];
-    files.extend(BESIDE.iter().map(|end| beside(database, end)));
-    files
-}
-
-fn beside(database: &Path, end: &str) -> PathBuf {
-    let mut path = database.as_os_str().to_owned();
-    path.push(end);
-    path.into()
-}
-
-/// The page cache of the connection that writes, in KiB: room for the indices of a collection, whose
-/// entries come in any order. An even share of the pool's budget would be 2.6 MiB.
-const WRITER_CACHE: u32 = 32 * 1024;
-
-/// Opens the database with the pool's defaults for a server: WAL, `synchronous` normal.
-///
-/// # Errors
-/// It cannot be opened, written or understood, or stays locked.
-pub(crate) async fn open(database: &Path, connections: u32) -> Result<SqlitePool, Fault> {
-    SqlitePool::builder(database)
-        .max_size(connections)
-        .acquire_timeout(PATIENCE)
-        .set_up(|c| match c.is_readonly("main")? {
-            true => Ok(()),
-            false => c.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE)),
-        })
-        .build()
-        .await
-        .map_err(|error| In(database).fault(error))
-}
-
-/// Held while a scan writes to a database: two at once would each remove what only the other saw.
-///
-/// The system gives it back when the process ends, however it ends; the empty file stays.
-#[derive(Debug)]
-pub(crate) struct OnlyScan(#[expect(dead_code, reason = "it is the lock")] Option<File>);
-
-impl OnlyScan {
-    /// Takes it, or says that somebody has it.
+impl Place {
+    /// What `--db` says; without it a file in the user's data folder.
     ///
     /// # Errors
-    /// Another scan writes to the database, or the lock file cannot be made.
-    pub(crate) fn begin(database: &Path) -> Result<Self, Fault> {
-        let path = beside(database, LOCK);
-        let open = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = open.map_err(|error| unlockable(&path, &error))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Self(Some(file))),
-            Err(TryLockError::WouldBlock) => Err(Fault::new(format!(
-                "another scan is writing to the database {}: wait until it is done, or choose \
-                 another file with --db",
-                Shown(database)
-            ))),
-            // Some network file systems have no locks.
-            Err(TryLockError::Error(error)) if error.kind() == ErrorKind::Unsupported => {
-                Ok(Self(None))
+    /// There is no such folder, or something else in the file's place; or a URL of no kind that is
+    /// known.
+    pub(crate) fn locate(given: Option<&Path>) -> Result<Self, Fault> {
+        match given.and_then(Path::to_str) {
+            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+                Ok(Self::Server(url.to_owned()))
             }
-            Err(TryLockError::Error(error)) => Err(unlockable(&path, &error)),
+            // With the user and the password it is not shown.
+            Some(url) if url.contains("://") => Err(Fault::new(format!(
+                "--db {:?} is no URL that is understood: name a file, or \
+                 postgres://user@host/database",
+                without_secrets(url)
+            ))),
+            _ => file::locate(given).map(Self::File),
+        }
+    }
+
+    /// The database's own files: they are no part of a collection.
+    pub(crate) fn own_files(&self) -> Vec<PathBuf> {
+        match self {
+            Self::File(path) => file::own_files(path),
+            Self::Server(_) => Vec::new(),
+        }
+    }
+
+    /// The path, or the URL without what is secret.
+    pub(crate) fn name(&self) -> String {
+        match self {
+            Self::File(path) => path.to_string_lossy().into_owned(),
+            Self::Server(url) => without_secrets(url),
         }
     }
 }
 
-fn unlockable(path: &Path, error: &io::Error) -> Fault {
-    Fault::new(format!(
-        "the lock file {} cannot be made: choose a database in a folder that you may write to with \
-         --db ({error})",
-        Shown(path)
-    ))
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => Shown(path).fmt(f),
+            Self::Server(url) => write!(f, "{:?}", without_secrets(url)),
+        }
+    }
+}
+
+/// Without user, password and parameters.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let place = rest.rsplit_once('@').map_or(rest, |(_, place)| place);
+    let place = place.split(['?', '#']).next().unwrap_or_default();
+    format!("{scheme}://{place}")
+}
+
+/// What a database answers when it does not do it.
+#[derive(Debug)]
+pub(crate) enum DbError {
+    Sqlite(SqliteError),
+    Postgres(PgError),
+}
+
+impl DbError {
+    /// Whether a lock or another transaction was in the way, so that the same may succeed soon.
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            Self::Sqlite(error) => error.is_busy(),
+            Self::Postgres(error) => {
+                error.kind() == PgErrorKind::Locked || error.is_worth_a_new_transaction()
+            }
+        }
+    }
+}
+
+impl From<SqliteError> for DbError {
+    fn from(error: SqliteError) -> Self {
+        Self::Sqlite(error)
+    }
+}
+
+impl From<PgError> for DbError {
+    fn from(error: PgError) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+/// The pool in front of it. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) enum Database {
+    Sqlite(SqlitePool),
+    Postgres(PgPool),
+}
+
+/// A connection that writes.
+pub(crate) enum Writer {
+    Sqlite(SqliteGuard),
+    Postgres(PgGuard),
+}
+
+/// Held while a scan writes to a database: two at once would each remove what only the other saw.
+pub(crate) enum Only {
+    Sqlite(#[expect(dead_code, reason = "it is the lock")] OnlyScan),
+    Postgres(#[expect(dead_code, reason = "its session has the lock")] PgGuard),
+}
+
+/// A pool at one moment.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(crate) enum Snapshot {
+    Sqlite(Box<SqliteSnapshot>),
+    Postgres(Box<pool_core::Snapshot>),
+}
+
+impl Database {
+    pub(crate) async fn open(place: &Place, connections: u32) -> Result<Self, DbError> {
+        Ok(match place {
+            Place::File(path) => Self::Sqlite(file::open(path, connections).await?),
+            Place::Server(url) => Self::Postgres(postgres::open(url, connections).await?),
+        })
+    }
+
+    /// Whether it was closed within that time.
+    pub(crate) async fn close(&self, within: Duration) -> bool {
+        match self {
+            Self::Sqlite(pool) => pool.close(within).await.is_complete(),
+            Self::Postgres(pool) => pool.close(within).await.is_complete(),
+        }
+    }
+
+    /// See [`crate::throttle`].
+    pub(crate) fn pressure(&self) -> f64 {
+        match self {
+            Self::Sqlite(pool) => pool.pressure(),
+            Self::Postgres(pool) => pool.pressure(),
+        }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        match self {
+            Self::Sqlite(pool) => Snapshot::Sqlite(Box::new(pool.snapshot())),
+            Self::Postgres(pool) => Snapshot::Postgres(Box::new(pool.snapshot())),
+        }
+    }
+
+    /// Takes the lock, or says that somebody has it.
+    ///
+    /// # Errors
+    /// Another scan writes to the database, or there is no telling.
+    pub(crate) async fn only_scan(&self, place: &Place) -> Result<Only, Fault> {
+        let taken = match (self, place) {
+            (Self::Postgres(pool), _) => postgres::only_scan(pool).await,
+            (_, Place::File(path)) => return OnlyScan::begin(path).map(Only::Sqlite),
+            (_, Place::Server(_)) => Ok(None),
+        };
+        let taken = taken.map_err(|error| In(place).fault(error))?;
+        taken.map(Only::Postgres).ok_or_else(|| {
+            Fault::new(format!(
+                "another scan is writing to the database {place}: wait until it is done, or choose \
+                 another with --db"
+            ))
+        })
+    }
+
+    /// Begins a scan; makes the tables if need be. None if the database is another program's.
+    pub(crate) async fn begin(&self, root: &Root) -> Result<Option<i64>, DbError> {
+        Ok(match self {
+            Self::Sqlite(pool) => generation::begin(pool, root).await?,
+            Self::Postgres(pool) => postgres::begin(pool, root).await?,
+        })
+    }
+
+    /// How many files the last scan of the root found; zero if none was ever complete.
+    pub(crate) async fn expected(&self, root: &Root) -> Result<u64, DbError> {
+        Ok(match self {
+            Self::Sqlite(pool) => generation::expected(pool, root).await?,
+            Self::Postgres(pool) => postgres::expected(pool, root).await?,
+        })
+    }
+
+    /// How many rows are below the root.
+    pub(crate) async fn rows(&self, root: &Root) -> Result<u64, DbError> {
+        Ok(match self {
+            Self::Sqlite(pool) => generation::rows(pool, root).await?,
+            Self::Postgres(pool) => postgres::rows(pool, root).await?,
+        })
+    }
+
+    /// Ends a scan whose walk was complete: removes the rows of what is gone, and says how many.
+    pub(crate) async fn finish(&self, root: &Root, generation: i64) -> Result<usize, DbError> {
+        Ok(match self {
+            Self::Sqlite(pool) => generation::finish(pool, root, generation).await?,
+            Self::Postgres(pool) => postgres::finish(pool, root, generation).await?,
+        })
+    }
+
+    /// Rows by their ids, on a connection that is given back at once.
+    pub(crate) async fn look_up(
+        &self,
+        plan: &SelectByIds,
+        ids: &[Value<'_>],
+    ) -> Result<Vec<Row>, DbError> {
+        let found = match self {
+            Self::Sqlite(pool) => {
+                let mut reader = acquired(pool.read().operation("look up").await)?;
+                reader.select_by_ids(plan, ids).await?
+            }
+            Self::Postgres(pool) => {
+                let mut reader =
+                    pool.acquire().operation("look up").await.map_err(PgError::from)?;
+                reader.select_by_ids(plan, ids).await?
+            }
+        };
+        Ok(found.rows)
+    }
+
+    pub(crate) async fn writer(&self, operation: &'static str) -> Result<Writer, DbError> {
+        Ok(match self {
+            Self::Sqlite(pool) => {
+                Writer::Sqlite(acquired(pool.write().operation(operation).await)?)
+            }
+            Self::Postgres(pool) => {
+                let writer = pool.acquire().operation(operation).await;
+                Writer::Postgres(writer.map_err(PgError::from)?)
+            }
+        })
+    }
+}
+
+/// What the SQLite pool gave.
+pub(crate) fn acquired(
+    given: Result<SqliteGuard, pool_core::AcquireError>,
+) -> Result<SqliteGuard, SqliteError> {
+    given.map_err(SqliteError::from)
+}
+
+impl Writer {
+    /// Counts paths, and all that is below them, as seen: they could not be looked at.
+    pub(crate) async fn spare(
+        &mut self,
+        paths: Vec<PathBuf>,
+        generation: i64,
+    ) -> Result<(), DbError> {
+        match self {
+            Self::Sqlite(writer) => generation::spare_all(writer, paths, generation).await?,
+            Self::Postgres(writer) => postgres::spare_all(writer, &paths, generation).await?,
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -144,31 +281,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_place_of_a_new_file_is_its_folder_s() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = fs::canonicalize(dir.path()).unwrap();
-        assert_eq!(locate(Some(&dir.path().join("x.db"))).unwrap(), folder.join("x.db"));
-        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
-        assert_eq!(locate(Some(Path::new(":memory:"))).unwrap(), here.join(":memory:"));
+    fn a_url_is_shown_without_its_secrets() {
+        let url = "postgres://me:p@ss@db.example:5433/media?password=x";
+        let place = Place::locate(Some(Path::new(url))).unwrap();
+        assert_eq!(place.name(), "postgres://db.example:5433/media");
+        assert_eq!(place.to_string(), "\"postgres://db.example:5433/media\"");
+        assert!(place.own_files().is_empty());
     }
 
     #[test]
-    fn what_cannot_be_a_database_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        let said = |path: &Path| locate(Some(path)).unwrap_err().to_string();
-        assert!(said(dir.path()).contains("is a folder"), "{}", said(dir.path()));
-        assert!(said(&dir.path().join("none/x.db")).contains("make the folder"));
-        assert!(said(Path::new("")).contains("names no database"));
-    }
-
-    #[test]
-    fn there_is_one_scan_at_a_time() {
-        let dir = tempfile::tempdir().unwrap();
-        let database = dir.path().join("x.db");
-        let first = OnlyScan::begin(&database).unwrap();
-        let refused = OnlyScan::begin(&database).unwrap_err().to_string();
-        assert!(refused.starts_with("another scan is writing"), "{refused}");
-        drop(first);
-        OnlyScan::begin(&database).unwrap();
+    fn a_url_of_another_kind_is_no_file() {
+        let said = Place::locate(Some(Path::new("mysql://me:secret@h/x"))).unwrap_err().to_string();
+        assert!(
+            said.contains("is no URL that is understood") && !said.contains("secret"),
+            "{said}"
+        );
     }
 }

@@ -4,9 +4,11 @@ use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 
-use pool_core::AcquireError;
+use pool_postgres::{PgError, PgErrorKind};
 use pool_sql::RowError;
 use pool_sqlite::{SqliteError, SqliteErrorKind as Kind};
+
+use crate::database::{DbError, Place};
 
 /// A sentence for the person at the terminal.
 #[derive(Debug)]
@@ -18,10 +20,15 @@ impl Fault {
     }
 
     /// What the database, or the pool in front of it, answered.
-    pub(crate) fn of_database(database: &Path, error: impl Into<SqliteError>) -> Self {
-        let error = error.into();
+    pub(crate) fn of_database(database: &Place, error: impl Into<DbError>) -> Self {
+        match error.into() {
+            DbError::Sqlite(error) => Self::of_sqlite(database, &error),
+            DbError::Postgres(error) => Self::of_postgres(database, &error),
+        }
+    }
+
+    fn of_sqlite(database: &Place, error: &SqliteError) -> Self {
         let said = error.source().map_or_else(|| error.to_string(), |source| source.to_string());
-        let database = Shown(database);
         let (problem, help) = explain(error.kind());
         Self(match help {
             Some(help) => format!("the database {database} {problem}: {help} ({said})"),
@@ -29,12 +36,30 @@ impl Fault {
         })
     }
 
+    /// The pool's own sentence says what would help.
+    fn of_postgres(database: &Place, error: &PgError) -> Self {
+        let problem = match error.kind() {
+            PgErrorKind::Config => "is no address that is understood",
+            PgErrorKind::Acquire | PgErrorKind::Locked | PgErrorKind::Saturated => "is too busy",
+            PgErrorKind::Denied | PgErrorKind::ReadOnly => "cannot be written",
+            PgErrorKind::Unreachable
+            | PgErrorKind::Tls
+            | PgErrorKind::Authentication
+            | PgErrorKind::Database
+            | PgErrorKind::NotReady
+            | PgErrorKind::NoSuchRole => "cannot be opened",
+            PgErrorKind::Disconnected => "went away: scan again to go on",
+            _ => "refuses",
+        };
+        let said = error.to_string().replace('\n', "; ");
+        Self(format!("the database {database} {problem}: {said}"))
+    }
+
     /// A row of ours that does not read as it was written.
-    pub(crate) fn of_row(database: &Path, error: &RowError) -> Self {
-        let database = Shown(database);
+    pub(crate) fn of_row(database: &Place, error: &RowError) -> Self {
         Self(format!(
             "the database {database} has a table `files` that another program changed: choose \
-             another file with --db ({error})"
+             another with --db ({error})"
         ))
     }
 
@@ -91,20 +116,16 @@ fn explain(kind: Kind) -> (&'static str, Option<&'static str>) {
 
 /// Faults of one database.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct In<'a>(pub(crate) &'a Path);
+pub(crate) struct In<'a>(pub(crate) &'a Place);
 
 impl In<'_> {
-    pub(crate) fn fault(self, error: impl Into<SqliteError>) -> Fault {
+    pub(crate) fn fault(self, error: impl Into<DbError>) -> Fault {
         Fault::of_database(self.0, error)
     }
 
     /// A problem of our own with it.
     pub(crate) fn sentence(self, problem: impl fmt::Display) -> Fault {
-        Fault(format!("the database {} {problem}", Shown(self.0)))
-    }
-
-    pub(crate) fn acquire(self, error: AcquireError) -> Fault {
-        Fault::of_database(self.0, error)
+        Fault(format!("the database {} {problem}", self.0))
     }
 }
 

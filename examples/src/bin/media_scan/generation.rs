@@ -1,26 +1,22 @@
-//! Generations: each scan has a number, and a row has that of the last scan that saw its file.
+//! Generations in SQLite: each scan has a number, and a row has that of the last scan that saw its
+//! file.
 //!
 //! When a walk was complete, what is below its root with an older number is gone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use pool_sqlite::rusqlite::{self, Transaction, params};
-use pool_sqlite::{SqliteError, SqlitePool};
+use pool_sqlite::{SqliteConnection, SqliteError, SqlitePool};
 
-use crate::fault::{Fault, In, Shown};
 use crate::path_text::{Below, PathText};
 use crate::root::Root;
 use crate::schema;
 use crate::stamp::micros;
 
-/// Begins a scan; makes the tables if need be.
-///
-/// # Errors
-/// The database is another program's, or the database's own.
-pub(crate) async fn begin(pool: &SqlitePool, database: &Path, root: &Root) -> Result<i64, Fault> {
-    let at = In(database);
-    let mut writer = pool.write().operation("begin").await.map_err(|error| at.acquire(error))?;
+/// Begins a scan; makes the tables if need be. None if the database is another program's.
+pub(crate) async fn begin(pool: &SqlitePool, root: &Root) -> Result<Option<i64>, SqliteError> {
+    let mut writer = pool.write().operation("begin").await?;
     let (name, now) = (PathText::of(root.path()).text, micros(SystemTime::now()));
     let begun = writer.transaction(move |tx| {
         if !schema::set_up(tx)? {
@@ -29,13 +25,7 @@ pub(crate) async fn begin(pool: &SqlitePool, database: &Path, root: &Root) -> Re
         tx.execute("INSERT INTO scans (root, started) VALUES (?1, ?2)", params![name, now])?;
         Ok(Some(tx.last_insert_rowid()))
     });
-    begun.await.map_err(|error| at.fault(error))?.ok_or_else(|| {
-        Fault::new(format!(
-            "the database {} is another program's, or a newer version's: choose another file with \
-             --db",
-            Shown(database)
-        ))
-    })
+    begun.await
 }
 
 /// Ends a scan whose walk was complete: removes the rows of what is gone, and says how many.
@@ -67,8 +57,19 @@ fn remove_older(tx: &Transaction<'_>, below: &Below, generation: i64) -> rusqlit
     tx.execute(&sql, params![a, b, c, d, generation])
 }
 
-/// Counts a path, and all that is below it, as seen: it could not be looked at.
-pub(crate) fn spare(tx: &Transaction<'_>, path: &Path, generation: i64) -> rusqlite::Result<usize> {
+/// Counts paths, and all that is below them, as seen.
+pub(crate) async fn spare_all(
+    writer: &mut SqliteConnection,
+    paths: Vec<PathBuf>,
+    generation: i64,
+) -> Result<(), SqliteError> {
+    let spare_each = move |tx: &Transaction<'_>| {
+        paths.iter().try_for_each(|path| spare(tx, path, generation).map(drop))
+    };
+    writer.transaction(spare_each).await
+}
+
+fn spare(tx: &Transaction<'_>, path: &Path, generation: i64) -> rusqlite::Result<usize> {
     let below = Below::folder(path);
     let [a, b, c, d] = below.bounds();
     let sql = format!("UPDATE files SET generation = ?5 WHERE {} OR path = ?6", Below::SQL);

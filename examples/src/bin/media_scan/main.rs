@@ -1,4 +1,4 @@
-//! Scans a folder of media files into an SQLite database through a pool: `media_scan --help`.
+//! Scans a folder of media files into a database through a pool: `media_scan --help`.
 //!
 //! It shows batches, bounded memory, giving way by the pool's pressure, queries beside a scan, and
 //! an orderly end. Exit codes: 0 done, 1 it could not be done, 2 wrong arguments, 130 interrupted.
@@ -9,10 +9,12 @@ mod baseline;
 mod content;
 mod database;
 mod fault;
+mod file;
 mod generation;
 mod kind;
 mod page;
 mod path_text;
+mod postgres;
 mod prepare;
 mod progress;
 mod report;
@@ -28,7 +30,6 @@ mod walk;
 
 use std::fmt::Display;
 use std::io::{self, Write as _};
-use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -36,7 +37,8 @@ use clap::Parser as _;
 use tokio::runtime::Builder;
 
 use crate::args::Args;
-use crate::fault::{Fault, Shown};
+use crate::database::Place;
+use crate::fault::Fault;
 use crate::report::Report;
 use crate::root::Root;
 use crate::scan::Scan;
@@ -74,17 +76,17 @@ async fn run(args: &Args) -> Result<Report, Fault> {
     let stop = Stop::new();
     tokio::spawn(listen(stop.clone()));
     let root = Root::open(&args.dir)?;
-    let database = database::locate(args.db.as_deref())?;
+    let place = Place::locate(args.db.as_deref())?;
     if args.db.is_none() {
-        say(&format!("Database: {}", Shown(&database)));
+        say(&format!("Database: {place}"));
     }
     let tally = Arc::new(Tally::default());
-    let scan = Scan { args, root, database: &database, tally: tally.clone(), stop };
+    let scan = Scan { args, root, place: &place, tally: tally.clone(), stop };
     let report = scan.run().await;
     tell_problems(&tally);
     let report = report?;
     if report.interrupted {
-        say(&interrupted(&report, &database));
+        say(&interrupted(&report, &place));
     }
     print(args, &report)?;
     Ok(report)
@@ -94,7 +96,8 @@ async fn run(args: &Args) -> Result<Report, Fault> {
 async fn listen(stop: Stop) {
     while tokio::signal::ctrl_c().await.is_ok() {
         if stop.is_set() {
-            // SQLite undoes what was not committed when the database is next opened.
+            // What was not committed is undone: by PostgreSQL at once, by SQLite when the database is
+            // next opened.
             std::process::exit(INTERRUPTED.into());
         }
         stop.interrupt();
@@ -110,12 +113,8 @@ fn tell_problems(tally: &Tally) {
     }
 }
 
-fn interrupted(report: &Report, database: &Path) -> String {
-    format!(
-        "Interrupted: {} files are stored in {}; scan again to go on.",
-        report.files,
-        Shown(database)
-    )
+fn interrupted(report: &Report, place: &Place) -> String {
+    format!("Interrupted: {} files are stored in {place}; scan again to go on.", report.files)
 }
 
 fn print(args: &Args, report: &Report) -> Result<(), Fault> {

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use pool_core::Histogram;
+use pool_postgres::PgError;
 use pool_sqlite::rusqlite::{self, Connection};
-use pool_sqlite::{SqliteError, SqlitePool};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
+use crate::database::{Database, DbError, acquired};
 use crate::stop::Stop;
 
 /// Between two visits.
@@ -17,29 +18,34 @@ const PAUSE: Duration = Duration::from_millis(20);
 struct Query {
     name: &'static str,
     sql: &'static str,
+    /// The same for PostgreSQL.
+    postgres: &'static str,
     /// Looks for names that begin with a letter.
     by_letter: bool,
 }
 
+const COUNT: &str = "SELECT type, count(*) FROM files GROUP BY type";
+const NEWEST: &str = "SELECT path, modified FROM files ORDER BY modified DESC LIMIT 20";
+
 const PAGE: [Query; 4] = [
-    Query {
-        name: "count by type",
-        sql: "SELECT type, count(*) FROM files GROUP BY type",
-        by_letter: false,
-    },
-    Query {
-        name: "newest",
-        sql: "SELECT path, modified FROM files ORDER BY modified DESC LIMIT 20",
-        by_letter: false,
-    },
+    Query { name: "count by type", sql: COUNT, postgres: COUNT, by_letter: false },
+    Query { name: "newest", sql: NEWEST, postgres: NEWEST, by_letter: false },
     Query {
         name: "search by name",
         sql: "SELECT path, name FROM files
               WHERE name COLLATE NOCASE >= ?1 AND name COLLATE NOCASE < ?2
               ORDER BY name COLLATE NOCASE LIMIT 20",
+        postgres: "SELECT path, name FROM files
+              WHERE lower(name) COLLATE \"C\" >= $1 AND lower(name) COLLATE \"C\" < $2
+              ORDER BY lower(name) COLLATE \"C\" LIMIT 20",
         by_letter: true,
     },
-    Query { name: "total size", sql: "SELECT count(*), total(size) FROM files", by_letter: false },
+    Query {
+        name: "total size",
+        sql: "SELECT count(*), total(size) FROM files",
+        postgres: "SELECT count(*), sum(size) FROM files",
+        by_letter: false,
+    },
 ];
 
 /// How the queries went.
@@ -72,12 +78,12 @@ impl Visits {
 
 /// Visits the page again and again, until `done`. A query that fails is counted, no more: pages are
 /// asked for again, and what is wrong with the database the scan will tell.
-pub(crate) async fn visit(pool: SqlitePool, done: Stop) -> Visits {
+pub(crate) async fn visit(database: Database, done: Stop) -> Visits {
     let mut visits = Visits::default();
     for letter in (b'a'..=b'z').cycle() {
         for query in &PAGE {
             let begun = Instant::now();
-            match query.ask(&pool, letter).await {
+            match query.ask(&database, letter).await {
                 Ok(()) => visits.latencies.record(begun.elapsed()),
                 Err(_) => visits.failed += 1,
             }
@@ -94,18 +100,31 @@ pub(crate) async fn visit(pool: SqlitePool, done: Stop) -> Visits {
 }
 
 impl Query {
-    async fn ask(&self, pool: &SqlitePool, letter: u8) -> Result<(), SqliteError> {
-        let mut reader = pool.read().operation(self.name).await?;
-        let (sql, by_letter) = (self.sql, self.by_letter);
-        reader.call(move |c| run(c, sql, by_letter.then_some(letter))).await
+    async fn ask(&self, database: &Database, letter: u8) -> Result<(), DbError> {
+        let bounds =
+            self.by_letter.then(|| [letter, letter + 1].map(|byte| char::from(byte).to_string()));
+        match database {
+            Database::Sqlite(pool) => {
+                let mut reader = acquired(pool.read().operation(self.name).await)?;
+                let sql = self.sql;
+                reader.call(move |c| run(c, sql, bounds.as_ref())).await?;
+            }
+            Database::Postgres(pool) => {
+                let reader = pool.acquire().operation(self.name).await.map_err(PgError::from)?;
+                match &bounds {
+                    Some([from, to]) => reader.query(self.postgres, &[from, to]).await?,
+                    None => reader.query(self.postgres, &[]).await?,
+                };
+            }
+        }
+        Ok(())
     }
 }
 
 /// Runs a query to its last row.
-fn run(c: &Connection, sql: &str, letter: Option<u8>) -> rusqlite::Result<()> {
+fn run(c: &Connection, sql: &str, bounds: Option<&[String; 2]>) -> rusqlite::Result<()> {
     let mut query = c.prepare_cached(sql)?;
-    let bounds = letter.map(|letter| [letter, letter + 1].map(|byte| char::from(byte).to_string()));
-    let mut rows = match &bounds {
+    let mut rows = match bounds {
         Some([from, to]) => query.query([from, to])?,
         None => query.query([])?,
     };
@@ -125,7 +144,8 @@ mod tests {
         assert!(schema::set_up(&tx).unwrap());
         tx.commit().unwrap();
         for query in &PAGE {
-            run(&c, query.sql, query.by_letter.then_some(b'z')).unwrap();
+            let bounds = ["z", "{"].map(str::to_owned);
+            run(&c, query.sql, query.by_letter.then_some(&bounds)).unwrap();
             let sql = format!(
                 "EXPLAIN QUERY PLAN {}",
                 query.sql.replace("?1", "'a'").replace("?2", "'b'")

@@ -1,15 +1,15 @@
 //! From files found to batches ready to store: what is known is looked up, what is new is read.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use pool_sql::{Batch as _, Row, RowError, SelectByIds, Value};
-use pool_sqlite::SqlitePool;
+use pool_sql::{Row, RowError, SelectByIds, Value};
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::spawn_blocking;
 
 use crate::content::{Content, Reader};
+use crate::database::{Database, Place};
 use crate::fault::{Fault, In};
 use crate::kind::Kind;
 use crate::path_text::PathText;
@@ -37,8 +37,8 @@ pub(crate) struct Batch {
 /// Prepares batches, one after the other. Several of them share what the walk finds.
 #[derive(Clone, Debug)]
 pub(crate) struct Preparer {
-    pub(crate) pool: SqlitePool,
-    pub(crate) database: Arc<Path>,
+    pub(crate) database: Database,
+    pub(crate) place: Arc<Place>,
     pub(crate) known: SelectByIds,
     pub(crate) batch: usize,
     pub(crate) tally: Arc<Tally>,
@@ -119,15 +119,11 @@ impl Preparer {
 
     /// What the table knows of the files, by path: one query, on a reader.
     async fn look_up(&self, files: &[File]) -> Result<HashMap<String, Known>, Fault> {
-        let at = In(&self.database);
         let paths: Vec<_> = files.iter().map(|file| Value::from(&file.text.text)).collect();
-        let reader = self.pool.read().operation("look up").await;
-        let mut reader = reader.map_err(|error| at.acquire(error))?;
-        let found = reader.select_by_ids(&self.known, &paths).await;
-        drop(reader); // while files are read, others can use it
-        let rows = found.map_err(|error| at.fault(error))?.rows;
+        let found = self.database.look_up(&self.known, &paths).await;
+        let rows = found.map_err(|error| In(&self.place).fault(error))?;
         let rows = rows.iter().map(|row| Ok((row.get("path")?, known(row)?)));
-        rows.collect::<Result<_, RowError>>().map_err(|error| Fault::of_row(&self.database, &error))
+        rows.collect::<Result<_, RowError>>().map_err(|error| Fault::of_row(&self.place, &error))
     }
 
     /// Reads files on a thread where that may take long, a slice at a time, and gives way to the
@@ -140,7 +136,7 @@ impl Preparer {
             if slice.is_empty() {
                 return Ok(rows);
             }
-            self.tally.paused.add(give_way(|| self.pool.pressure()).await);
+            self.tally.paused.add(give_way(|| self.database.pressure()).await);
             let tally = self.tally.clone();
             let read = spawn_blocking(move || {
                 let mut reader = Reader::default();

@@ -1,13 +1,12 @@
 //! What a scan did: as a table for people, as JSON for programs.
 
-use std::path::Path;
 use std::time::Duration;
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_BORDERS_ONLY;
-use pool_sqlite::SqliteSnapshot;
 use serde::Serialize;
 
+use crate::database::{Place, Snapshot};
 use crate::page::Summary;
 use crate::tally::Tally;
 
@@ -35,7 +34,7 @@ pub(crate) struct Report {
     pub(crate) paused_seconds: f64,
     pub(crate) queries: Summary,
     /// The pool at the end of the scan.
-    pub(crate) pool: SqliteSnapshot,
+    pub(crate) pool: Snapshot,
     pub(crate) interrupted: bool,
     pub(crate) database: String,
     #[serde(skip)]
@@ -54,9 +53,9 @@ impl Report {
         rows: u64,
         took: Duration,
         queries: Summary,
-        pool: SqliteSnapshot,
+        pool: Snapshot,
         interrupted: bool,
-        database: &Path,
+        database: &Place,
     ) -> Self {
         let (files, seconds) = (tally.files.read(), took.as_secs_f64());
         Self {
@@ -73,7 +72,7 @@ impl Report {
             queries,
             pool,
             interrupted,
-            database: database.to_string_lossy().into_owned(),
+            database: database.name(),
             details: Details {
                 skipped: [
                     ("symlinks", tally.symlinks.read()),
@@ -135,7 +134,9 @@ mod tests {
     async fn of(tally: &Tally) -> Report {
         let pool = pool_sqlite::SqliteBuilder::in_memory().build().await.unwrap();
         let (took, queries) = (Duration::from_secs(2), Visits::default().summary());
-        Report::new(tally, 6, took, queries, pool.snapshot(), false, Path::new("/a\n.db"))
+        let place = Place::File("/a\n.db".into());
+        let pool = Snapshot::Sqlite(Box::new(pool.snapshot()));
+        Report::new(tally, 6, took, queries, pool, false, &place)
     }
 
     #[tokio::test]

@@ -9,21 +9,18 @@
 //! preparer fails, its channel closes and the stages before it end. On Ctrl-C the preparers take no
 //! more files; what they have in hand is stored.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
 use pool_sql::PlanError;
-use pool_sqlite::SqlitePool;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::args::Args;
-use crate::database::{self, OnlyScan};
+use crate::database::{Database, Place};
 use crate::fault::{Fault, In};
-use crate::generation;
 use crate::page::{self, Summary};
 use crate::prepare::{Batch, Preparer};
 use crate::progress::Progress;
@@ -45,7 +42,7 @@ const CLOSING: Duration = Duration::from_secs(30);
 pub(crate) struct Scan<'s> {
     pub(crate) args: &'s Args,
     pub(crate) root: Root,
-    pub(crate) database: &'s Path,
+    pub(crate) place: &'s Place,
     pub(crate) tally: Arc<Tally>,
     pub(crate) stop: Stop,
 }
@@ -56,11 +53,12 @@ impl Scan<'_> {
     /// # Errors
     /// The database's. What was stored before is complete, and nothing was removed.
     pub(crate) async fn run(&self) -> Result<Report, Fault> {
-        let pool = database::open(self.database, self.args.connections()).await?;
-        let done = self.run_on(&pool).await;
-        let closed = pool.close(CLOSING).await;
-        if done.is_ok() && !closed.is_complete() {
-            let (seconds, at) = (CLOSING.as_secs(), In(self.database));
+        let database = Database::open(self.place, self.args.connections()).await;
+        let database = database.map_err(|error| In(self.place).fault(error))?;
+        let done = self.run_on(&database).await;
+        let closed = database.close(CLOSING).await;
+        if done.is_ok() && !closed {
+            let (seconds, at) = (CLOSING.as_secs(), In(self.place));
             return Err(at.sentence(format!(
                 "could not be closed within {seconds} s: all is stored, but check the disk"
             )));
@@ -68,34 +66,37 @@ impl Scan<'_> {
         done
     }
 
-    async fn run_on(&self, pool: &SqlitePool) -> Result<Report, Fault> {
-        let _only = OnlyScan::begin(self.database)?;
-        let at = In(self.database);
+    async fn run_on(&self, database: &Database) -> Result<Report, Fault> {
+        let _only = database.only_scan(self.place).await?;
+        let at = In(self.place);
         let begun = Instant::now();
-        let generation = generation::begin(pool, self.database, &self.root).await?;
-        let expected = generation::expected(pool, &self.root).await.map_err(|e| at.fault(e))?;
+        let generation = database.begin(&self.root).await.map_err(|e| at.fault(e))?;
+        let generation = generation.ok_or_else(|| {
+            at.sentence("is another program's, or a newer version's: choose another with --db")
+        })?;
+        let expected = database.expected(&self.root).await.map_err(|e| at.fault(e))?;
         let progress = Progress::new(expected);
 
         let left = Stop::new();
-        let page = tokio::spawn(page::visit(pool.clone(), left.clone()));
-        let stored = self.store_all(pool, generation, &progress).await;
+        let page = tokio::spawn(page::visit(database.clone(), left.clone()));
+        let stored = self.store_all(database, generation, &progress).await;
         let finished = match stored {
-            Ok(true) => self.remove_gone(pool, generation).await,
+            Ok(true) => self.remove_gone(database, generation).await,
             Ok(false) => Ok(()),
             Err(fault) => Err(fault),
         };
         left.interrupt();
         let visits = page.await.map_err(|error| Fault::of_task(&error))?;
         finished?;
-        let rows = generation::rows(pool, &self.root).await.map_err(|e| at.fault(e))?;
+        let rows = database.rows(&self.root).await.map_err(|e| at.fault(e))?;
         drop(progress);
-        Ok(self.report(rows, begun.elapsed(), visits.summary(), pool))
+        Ok(self.report(rows, begun.elapsed(), visits.summary(), database))
     }
 
     /// Brings every file into the table. Says whether the walk was complete and all of it stored.
     async fn store_all(
         &self,
-        pool: &SqlitePool,
+        database: &Database,
         generation: i64,
         progress: &Progress,
     ) -> Result<bool, Fault> {
@@ -105,14 +106,14 @@ impl Scan<'_> {
 
         let walk = Walk {
             root: self.root.path().to_owned(),
-            except: database::own_files(self.database),
+            except: self.place.own_files(),
             tally: self.tally.clone(),
             stop: self.stop.clone(),
         };
         let walk = spawn_blocking(move || walk.run(&found_sender));
         let preparer = Preparer {
-            pool: pool.clone(),
-            database: self.database.into(),
+            database: database.clone(),
+            place: Arc::new(self.place.clone()),
             known: self.plan(schema::known())?,
             batch: size,
             tally: self.tally.clone(),
@@ -125,8 +126,8 @@ impl Scan<'_> {
         }
         drop((ready, found)); // theirs alone: with the last of them the channels close
         let store = Store {
-            pool: pool.clone(),
-            database: self.database,
+            database,
+            place: self.place,
             generation,
             upsert: self.plan(schema::upsert())?,
             seen: self.plan(schema::seen())?,
@@ -151,21 +152,21 @@ impl Scan<'_> {
         outcome.map(|()| complete && !self.stop.is_set())
     }
 
-    async fn remove_gone(&self, pool: &SqlitePool, generation: i64) -> Result<(), Fault> {
+    async fn remove_gone(&self, database: &Database, generation: i64) -> Result<(), Fault> {
         let begun = Instant::now();
-        let removed = generation::finish(pool, &self.root, generation).await;
+        let removed = database.finish(&self.root, generation).await;
         self.tally.in_database.add(begun.elapsed());
-        self.tally.removed.add(removed.map_err(|error| In(self.database).fault(error))?);
+        self.tally.removed.add(removed.map_err(|error| In(self.place).fault(error))?);
         Ok(())
     }
 
-    fn report(&self, rows: u64, took: Duration, queries: Summary, pool: &SqlitePool) -> Report {
+    fn report(&self, rows: u64, took: Duration, queries: Summary, database: &Database) -> Report {
         let interrupted = self.stop.is_interrupted();
-        let pool = pool.snapshot();
-        Report::new(&self.tally, rows, took, queries, pool, interrupted, self.database)
+        let pool = database.snapshot();
+        Report::new(&self.tally, rows, took, queries, pool, interrupted, self.place)
     }
 
     fn plan<T>(&self, plan: Result<T, PlanError>) -> Result<T, Fault> {
-        plan.map_err(|error| In(self.database).fault(error))
+        plan.map_err(|error| Fault::new(error.to_string()))
     }
 }

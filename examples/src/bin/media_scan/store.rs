@@ -1,16 +1,13 @@
 //! Storing batches, through the connection that writes.
 
-use std::path::Path;
 use std::sync::Arc;
 
-use pool_sql::{Batch as _, Insert, Update, Value};
-use pool_sqlite::{SqliteConnection, SqliteError, SqlitePool};
+use pool_sql::{Insert, Update, Value};
 use tokio::time::Instant;
 
 use crate::baseline;
-use crate::database::PATIENCE;
+use crate::database::{Database, DbError, PATIENCE, Place, Writer};
 use crate::fault::{Fault, In};
-use crate::generation;
 use crate::prepare::Batch;
 use crate::progress::Progress;
 use crate::tally::Tally;
@@ -18,8 +15,8 @@ use crate::tally::Tally;
 /// The writer's side of a scan.
 #[derive(Debug)]
 pub(crate) struct Store<'s> {
-    pub(crate) pool: SqlitePool,
-    pub(crate) database: &'s Path,
+    pub(crate) database: &'s Database,
+    pub(crate) place: &'s Place,
     pub(crate) generation: i64,
     pub(crate) upsert: Insert,
     pub(crate) seen: Update,
@@ -40,14 +37,14 @@ impl Store<'_> {
         if self.one_by_one {
             baseline::store(self, batch).await?;
         } else {
-            let writer = self.pool.write().operation("store").await;
-            let mut writer = writer.map_err(|error| In(self.database).acquire(error))?;
+            let writer = self.database.writer("store").await;
+            let mut writer = writer.map_err(|error| In(self.place).fault(error))?;
             let begun = Instant::now();
             loop {
                 match self.store_on(&mut writer, batch).await {
                     // Each attempt has waited for the lock already, as long as a statement does.
                     Err(error) if error.is_busy() && begun.elapsed() < PATIENCE => {}
-                    done => break done.map_err(|error| In(self.database).fault(error))?,
+                    done => break done.map_err(|error| In(self.place).fault(error))?,
                 }
             }
             self.tally.in_database.add(begun.elapsed());
@@ -57,11 +54,24 @@ impl Store<'_> {
         Ok(())
     }
 
-    async fn store_on(
+    async fn store_on(&self, writer: &mut Writer, batch: &Batch) -> Result<(), DbError> {
+        match writer {
+            Writer::Sqlite(writer) => self.write(&mut **writer, batch).await?,
+            Writer::Postgres(writer) => self.write(&mut **writer, batch).await?,
+        }
+        if batch.unreadable.is_empty() {
+            return Ok(());
+        }
+        // What could not be looked at is taken to be still there.
+        writer.spare(batch.unreadable.clone(), self.generation).await
+    }
+
+    /// The same for every database: what a batch is, the pools know.
+    async fn write<C: pool_sql::Batch>(
         &self,
-        writer: &mut SqliteConnection,
+        writer: &mut C,
         batch: &Batch,
-    ) -> Result<(), SqliteError> {
+    ) -> Result<(), C::Error> {
         let before = self.tally.files.read();
         let rows = batch.changed.iter().map(|row| row.values(self.generation));
         let tell = |so_far: pool_sql::Progress| self.progress.stored(before + so_far.rows_done);
@@ -69,20 +79,6 @@ impl Store<'_> {
 
         let seen = batch.unchanged.iter().map(|id| [*id, self.generation].map(Value::from));
         writer.update_many(&self.seen, seen, |_| ()).await?;
-        if batch.unreadable.is_empty() { Ok(()) } else { self.spare(writer, batch).await }
-    }
-
-    /// What could not be looked at is taken to be still there.
-    pub(crate) async fn spare(
-        &self,
-        writer: &mut SqliteConnection,
-        batch: &Batch,
-    ) -> Result<(), SqliteError> {
-        let (paths, generation) = (batch.unreadable.clone(), self.generation);
-        writer
-            .transaction(move |tx| {
-                paths.iter().try_for_each(|path| generation::spare(tx, path, generation).map(drop))
-            })
-            .await
+        Ok(())
     }
 }
