@@ -90,13 +90,15 @@ impl PgConnection {
             if was_given_up {
                 return Ok(Reset::Discard);
             }
+            session.silence().await;
         } else if was_given_up {
             session.settle(client).await?;
         }
         if session.wire.is_suspect() {
             session.prove(client).await?;
         }
-        if session.wire.transaction() != Transaction::None {
+        let is_pooled = session.common.profile == Profile::Pooler;
+        if session.wire.transaction() != Transaction::None && !is_pooled {
             // A transaction that was dropped has sent its own, which may not be on the wire yet; and
             // the server logs a warning for one too many.
             client.check_connection().await.map_err(said)?;
@@ -108,7 +110,7 @@ impl PgConnection {
             }
         }
         session.start_afresh();
-        if session.common.profile == Profile::Pooler {
+        if is_pooled {
             return Ok(Reset::Kept); // there is no session of ours to clear
         }
         if session.wire.has_forgotten() || session.orphans() >= MANY_ORPHANS {

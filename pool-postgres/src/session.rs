@@ -16,6 +16,14 @@
 //! * while somebody copies in: an error in a copy is the one thing that can shift answers, so nothing
 //!   is sent behind one that has not ended.
 //!
+//! # Behind a pooler
+//!
+//! A PgBouncer (seen with 1.18) whose client ends while answers are outstanding, of which one has said
+//! that no transaction is open, hands the server's connection on with the rest of them: somebody else
+//! gets an answer that is not his. So behind a pooler calls are sent one at a time, each after the
+//! answer to the one before, a dropped transaction's `ROLLBACK` included; and where one was given up,
+//! the connection is used for nothing else.
+//!
 //! # Why a cancel hits no innocent statement
 //!
 //! A cancel request travels by a connection of its own and names a backend, not a statement. It is
@@ -33,7 +41,7 @@ use std::time::Duration;
 
 use pool_core::{Activity, Busy};
 use tokio::sync::Notify;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::error::Severity;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -72,6 +80,8 @@ pub(crate) struct Session {
     /// Calls that were dropped before their end, and how many of them are known to be over.
     given_up: AtomicU64,
     settled: AtomicU64,
+    /// The answer that a dropped transaction waits for.
+    owed: AtomicU64,
     /// Somebody copies in.
     copies: AtomicBool,
     /// Told when a call has ended.
@@ -111,6 +121,7 @@ impl Session {
             streams: Mutex::default(),
             given_up: AtomicU64::new(0),
             settled: AtomicU64::new(0),
+            owed: AtomicU64::new(0),
             copies: AtomicBool::new(false),
             ended: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
@@ -163,6 +174,30 @@ impl Session {
             || self.copies.load(Ordering::Acquire)
             || self.is_doomed()
             || self.wire.needs_care()
+            || (self.is_pooled() && !self.is_silent())
+    }
+
+    fn is_pooled(&self) -> bool {
+        self.common.profile == Profile::Pooler
+    }
+
+    /// Whether nothing is under way at all, also of what the driver sends by itself.
+    fn is_silent(&self) -> bool {
+        self.is_alone() && self.wire.answered() >= self.owed.load(Ordering::Acquire)
+    }
+
+    /// Returns when a dropped transaction's `ROLLBACK` is answered.
+    pub(crate) async fn silence(&self) {
+        let mut looks = 0;
+        while !self.is_silent() && !self.wire.has_ended() {
+            looks += 1;
+            match self.wire.is_quiet() {
+                // It is not even sent: the driver's task comes next, mostly.
+                true if looks < 10 => tokio::task::yield_now().await,
+                true => sleep(Duration::from_millis(1)).await,
+                false => drop(timeout(MOMENT, self.wire.quiet()).await),
+            }
+        }
     }
 
     /// Waits for what is in the way, and removes what nobody waits for.
@@ -174,6 +209,13 @@ impl Session {
             }
             if self.copies.load(Ordering::Acquire) {
                 self.something_ends().await;
+            } else if self.has_given_up() && self.is_pooled() {
+                return Err(given_up());
+            } else if self.is_pooled() && !self.is_silent() {
+                match self.is_alone() {
+                    true => self.silence().await,
+                    false => self.something_ends().await,
+                }
             } else if self.has_given_up() {
                 if self.is_alone() {
                     self.settle(client).await?;
@@ -253,9 +295,6 @@ impl Session {
         let mut all_answered = pin!(client.check_connection());
         if let Ok(answered) = timeout(MOMENT, &mut all_answered).await {
             answered.map_err(|error| self.said(error))?;
-        } else if self.common.profile == Profile::Pooler {
-            // No cancel request: see the profile. Its own user waits for it.
-            all_answered.await.map_err(|error| self.said(error))?;
         } else {
             let (begun, mut patience) = (Instant::now(), ASK_AGAIN);
             loop {
@@ -281,6 +320,12 @@ impl Session {
         self.set_undo(None);
         self.settled.store(given_up, Ordering::Release);
         Ok(())
+    }
+
+    /// A transaction was dropped, and has sent its `ROLLBACK`.
+    pub(crate) fn owes_rollback(&self) {
+        self.set_undo(Some("ROLLBACK"));
+        self.owed.store(self.wire.asked() + 1, Ordering::Release);
     }
 
     /// Notes what undoes a batch or a transaction, from when that is sent until it is answered.
@@ -363,6 +408,12 @@ impl Session {
 fn is_fatal(error: &tokio_postgres::Error) -> bool {
     let severity = error.as_db_error().and_then(|said| said.parsed_severity());
     matches!(severity, Some(Severity::Fatal | Severity::Panic))
+}
+
+fn given_up() -> PgError {
+    let text = "a statement was given up on this connection, and behind a pooler in transaction mode \
+                it is not used again after that: take another";
+    PgError::text(PgErrorKind::Disconnected, text)
 }
 
 fn out_of_step() -> PgError {

@@ -34,7 +34,7 @@ impl Undo<'_> {
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
         if let Some(session) = self.0 {
-            session.set_undo(Some("ROLLBACK"));
+            session.owes_rollback();
         }
     }
 }

@@ -258,7 +258,7 @@ async fn a_copy_that_fails_shifts_no_answers() {
 async fn a_statement_is_prepared_anew_when_its_table_changes_or_it_is_gone() {
     let place = Place::new().await;
     let pool = one(&place).await;
-    let mut connection = soon(pool.acquire()).await.unwrap();
+    let connection = soon(pool.acquire()).await.unwrap();
     let table = place.name.replace('-', "_");
     let make = format!("CREATE TABLE {table} (a int); INSERT INTO {table} VALUES (1)");
     connection.batch_execute(&make).await.unwrap();
