@@ -181,7 +181,7 @@ impl Front {
             let fault = faults.iter().rev().find(|(_, it)| it.class() != ErrorClass::Permanent);
             fault.map(|(_, fault)| fault.kind())
         };
-        let kind = saturated.or_else(passing).unwrap_or(last.kind());
+        let kind = saturated.or_else(passing).unwrap_or_else(|| last.kind());
         let text: Vec<_> = faults.iter().map(|(host, fault)| format!("{host}: {fault}")).collect();
         Err(PgError::text(kind, text.join("; ")))
     }

@@ -38,7 +38,7 @@ fn is_local_config(sql: &str) -> bool {
     let text = sql.to_ascii_lowercase();
     let others = STATEFUL.iter().filter(|word| **word != "set_config");
     let mut calls = text.split("set_config").skip(1);
-    !others.into_iter().any(|word| text.contains(word)) && calls.all(|rest| is_local_call(rest))
+    !others.into_iter().any(|word| text.contains(word)) && calls.all(is_local_call)
 }
 
 /// Whether the arguments of a function's call end with `, true`. Brackets and quotes within them make
