@@ -9,9 +9,11 @@ mod faults;
 mod hosts;
 mod listening;
 mod observing;
+mod pitfalls;
 mod place;
 mod poolers;
 mod returning;
+mod several_calls;
 mod tls;
 
 use std::future::IntoFuture;

@@ -194,6 +194,28 @@ async fn a_wrong_profile_is_said() {
     assert!(error.to_string().contains("pgbouncer=true"), "{error}");
 }
 
+/// The driver looks such a type up by statements that it prepares, and the pooler keeps none.
+#[tokio::test]
+async fn a_type_that_a_pooler_keeps_the_driver_from_looking_up_is_to_be_cast() {
+    let server = Postgres::start().unwrap();
+    server.sql("CREATE TYPE mood AS ENUM ('calm')").unwrap();
+    // Whichever server connection comes next: it is as new.
+    let pooler = PgBouncer::builder(&server).setting("server_reset_query", "DISCARD ALL");
+    let bouncer = pooler.setting("server_reset_query_always", "1").start().unwrap();
+    let url = format!("{}?pgbouncer=true", bouncer.url());
+    let pool = builder(&url).max_size(1).build().await.unwrap();
+    for _ in 0..3 {
+        let connection = soon(pool.acquire()).await.unwrap();
+        let error = soon(connection.query("SELECT 'calm'::mood", &[])).await.unwrap_err();
+        assert_eq!(error.kind(), PgErrorKind::Profile, "{error}");
+        assert!(error.to_string().contains("cast the columns to text"), "{error}");
+        drop(connection);
+        let connection = soon(pool.acquire()).await.unwrap();
+        let row = soon(connection.query_one("SELECT 'calm'::mood::text", &[])).await.unwrap();
+        assert_eq!(row.get::<_, &str>(0), "calm");
+    }
+}
+
 #[tokio::test]
 async fn supabase_means_tls_few_connections_and_a_profile_by_port() {
     let pooler = "postgres://u:p@aws-0.pooler.supabase.com:6543/postgres";
