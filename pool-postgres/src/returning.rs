@@ -42,8 +42,8 @@ impl PgConnection {
         if wire.has_ended() || self.client().is_closed() {
             return Condition::Broken(Cause::Disconnected);
         }
-        if session.is_doomed() {
-            return Condition::Broken(Cause::Other("cancel request under way"));
+        if session.is_doomed() || session.is_held() {
+            return Condition::Broken(Cause::Other("a forgotten request is under way"));
         }
         if session.is_running() {
             return Condition::Dirty(Cause::Running);
@@ -85,7 +85,7 @@ impl PgConnection {
         let client = self.client();
         let said = |error| session.said(error);
         // A raw client's statement may run, too.
-        let was_given_up = session.is_running() || self.is_raw;
+        let was_given_up = session.nobody_waits() || self.is_raw;
         if session.common.profile == Profile::Pooler {
             if was_given_up {
                 return Ok(Reset::Discard);
@@ -109,7 +109,6 @@ impl PgConnection {
                 return Ok(Reset::Discard);
             }
         }
-        session.start_afresh();
         if is_pooled {
             return Ok(Reset::Kept); // there is no session of ours to clear
         }

@@ -80,15 +80,16 @@ pub(crate) struct Session {
     /// Calls that were dropped before their end, and how many of them are known to be over.
     given_up: AtomicU64,
     settled: AtomicU64,
-    /// The answer that a dropped transaction waits for.
-    owed: AtomicU64,
+    /// A dropped transaction has sent its `ROLLBACK`, or is about to.
+    owes: AtomicBool,
     /// Somebody copies in.
     copies: AtomicBool,
     /// Told when a call has ended.
     ended: Notify,
     turn: tokio::sync::Mutex<()>,
-    /// Cancel requests that are on their way, or were left there.
+    /// Cancel requests that are on their way, and whether one was left there.
     cancels: AtomicU32,
+    doomed: AtomicBool,
     /// What undoes a batch or a transaction that was dropped. It is sent, but a cancel request may
     /// hit it.
     undo: Mutex<Option<&'static str>>,
@@ -121,11 +122,12 @@ impl Session {
             streams: Mutex::default(),
             given_up: AtomicU64::new(0),
             settled: AtomicU64::new(0),
-            owed: AtomicU64::new(0),
+            owes: AtomicBool::new(false),
             copies: AtomicBool::new(false),
             ended: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
             cancels: AtomicU32::new(0),
+            doomed: AtomicBool::new(false),
             undo: Mutex::default(),
             orphans: AtomicU32::new(0),
             is_used: AtomicBool::new(false),
@@ -139,16 +141,20 @@ impl Session {
         sql: Option<&str>,
     ) -> Result<Call<'s>, PgError> {
         let watch = Watch::begin(&self.common, self.activity.operation(), sql);
+        // Counted first, and then looked: who looks for calls after he has put something in the way
+        // sees this one, or this one sees that.
+        self.calls.fetch_add(1, Ordering::SeqCst);
         if self.is_in_the_way() {
+            self.leave();
             let cleared = self.clear_the_way(client, false).await;
             if let Err(error) = cleared {
                 return watch.done(Err(error));
             }
         }
-        Ok(self.begin(watch, false))
+        Ok(self.begun(watch, None))
     }
 
-    /// Begins a call that copies in: no other begins until it has ended.
+    /// Begins a call that copies in: alone, and no other begins until it has ended.
     pub(crate) async fn copy<'s>(
         &'s self,
         client: &Client,
@@ -156,40 +162,52 @@ impl Session {
     ) -> Result<Call<'s>, PgError> {
         let watch = Watch::begin(&self.common, self.activity.operation(), Some(sql));
         match self.clear_the_way(client, true).await {
-            Ok(()) => Ok(self.begin(watch, true)),
+            Ok(copies) => Ok(self.begun(watch, copies)),
             Err(error) => watch.done(Err(error)),
         }
     }
 
-    fn begin(&self, watch: Watch, copies: bool) -> Call<'_> {
-        self.calls.fetch_add(1, Ordering::AcqRel);
+    fn begun<'s>(&'s self, watch: Watch, copies: Option<Copies<'s>>) -> Call<'s> {
         self.begun.fetch_add(1, Ordering::Relaxed);
         self.is_used.store(true, Ordering::Relaxed);
         let (watch, busy) = (Some(watch), Some(self.activity.busy()));
         Call { session: self, watch, busy, copies, stream: None }
     }
 
+    fn leave(&self) {
+        self.calls.fetch_sub(1, Ordering::SeqCst);
+        self.ended.notify_waiters();
+    }
+
+    /// Whether there is anything but the call that asks.
     fn is_in_the_way(&self) -> bool {
         self.has_given_up()
-            || self.copies.load(Ordering::Acquire)
+            || self.copies.load(Ordering::SeqCst)
             || self.is_doomed()
             || self.wire.needs_care()
-            || (self.is_pooled() && !self.is_silent())
+            || self.is_cancelling()
+            || (self.is_pooled()
+                && (self.owes() || self.calls.load(Ordering::SeqCst) > 1 || !self.has_streamed()))
     }
 
     fn is_pooled(&self) -> bool {
         self.common.profile == Profile::Pooler
     }
 
-    /// Whether nothing is under way at all, also of what the driver sends by itself.
-    fn is_silent(&self) -> bool {
-        self.is_alone() && self.wire.answered() >= self.owed.load(Ordering::Acquire)
+    /// Whether a dropped transaction's `ROLLBACK` is not answered.
+    fn owes(&self) -> bool {
+        if !self.owes.load(Ordering::Acquire) {
+            return false;
+        }
+        let owes = !self.wire.is_quiet() || self.wire.transaction() != Transaction::None;
+        self.owes.store(owes, Ordering::Release);
+        owes
     }
 
     /// Returns when a dropped transaction's `ROLLBACK` is answered.
     pub(crate) async fn silence(&self) {
         let mut looks = 0;
-        while !self.is_silent() && !self.wire.has_ended() {
+        while self.owes() && !self.wire.has_ended() {
             looks += 1;
             match self.wire.is_quiet() {
                 // It is not even sent: the driver's task comes next, mostly.
@@ -200,40 +218,52 @@ impl Session {
         }
     }
 
-    /// Waits for what is in the way, and removes what nobody waits for.
-    async fn clear_the_way(&self, client: &Client, copies: bool) -> Result<(), PgError> {
+    /// Waits for what is in the way, removes what nobody waits for, and counts a call as begun.
+    async fn clear_the_way(
+        &self,
+        client: &Client,
+        copies: bool,
+    ) -> Result<Option<Copies<'_>>, PgError> {
         let _turn = self.turn.lock().await;
+        let mut copying = None;
+        let mut quiet_at = None;
         loop {
             if self.wire.is_broken() || self.is_doomed() {
                 return Err(out_of_step());
             }
-            if self.copies.load(Ordering::Acquire) {
+            if self.wire.has_ended() {
+                break; // the driver says so
+            }
+            let is_copied = copying.is_none() && self.copies.load(Ordering::SeqCst);
+            if is_copied || self.is_cancelling() {
                 self.something_ends().await;
             } else if self.has_given_up() && self.is_pooled() {
                 return Err(given_up());
-            } else if self.is_pooled() && !self.is_silent() {
-                match self.is_alone() {
-                    true => self.silence().await,
-                    false => self.something_ends().await,
-                }
+            } else if self.is_pooled() && self.owes() {
+                self.silence().await;
+            } else if self.is_pooled() && !self.is_alone() && quiet_at != Some(self.wire.asked()) {
+                // Who holds an answer without looking at it is in nobody's way.
+                self.something_ends().await;
+                quiet_at = self.wire.is_quiet().then(|| self.wire.asked());
             } else if self.has_given_up() {
-                if self.is_alone() {
-                    self.settle(client).await?;
-                    // The statement may have changed the session before its end.
-                    self.wire.note_state();
-                } else {
-                    self.something_ends().await;
-                }
-            } else if self.wire.is_copying() {
+                self.settle(client).await?;
+                // The statement may have changed the session before its end.
+                self.wire.note_state();
+            } else if copying.is_none() && self.wire.is_copying() {
                 // By a statement that was not begun as one: nobody feeds it.
                 self.wire.break_off();
             } else if self.wire.is_suspect() {
                 self.prove(client).await?;
+            } else if copies && copying.is_none() {
+                copying = Some(Copies::begin(self));
+            } else if copies && self.calls.load(Ordering::SeqCst) > 0 {
+                self.something_ends().await; // its next step would come behind the copy
             } else {
-                self.copies.store(copies, Ordering::Release);
-                return Ok(());
+                break;
             }
         }
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        Ok(copying)
     }
 
     /// Returns when a call has ended, or after a while: answers come without a call's end too.
@@ -243,9 +273,13 @@ impl Session {
 
     /// Whether nothing is under way that somebody still waits for.
     fn is_alone(&self) -> bool {
+        self.calls.load(Ordering::SeqCst) == 0 && self.has_streamed()
+    }
+
+    /// Whether all that streams may still reach has come.
+    fn has_streamed(&self) -> bool {
         let answered = self.wire.answered();
-        self.calls.load(Ordering::Acquire) == 0
-            && self.streams().iter().all(|up_to| *up_to <= answered)
+        self.streams().iter().all(|up_to| *up_to <= answered)
     }
 
     fn streams(&self) -> MutexGuard<'_, Vec<u64>> {
@@ -256,7 +290,8 @@ impl Session {
         self.given_up.load(Ordering::Acquire) != self.settled.load(Ordering::Acquire)
     }
 
-    fn give_up(&self) {
+    /// Something was sent that nobody waits for.
+    pub(crate) fn give_up(&self) {
         self.given_up.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -270,80 +305,94 @@ impl Session {
 
     /// How many calls ever began; and whether the one that asks is the only one under way.
     pub(crate) fn calls(&self) -> (u64, bool) {
-        let alone = self.calls.load(Ordering::Acquire) == 1 && self.streams().is_empty();
+        let alone = self.calls.load(Ordering::SeqCst) == 1 && self.streams().is_empty();
         (self.begun.load(Ordering::Relaxed), alone)
     }
 
-    /// A cancel request is on its way, and nobody knows what it will hit.
+    /// A cancel request was left on its way, and nobody knows what it will hit.
     pub(crate) fn is_doomed(&self) -> bool {
+        self.doomed.load(Ordering::Acquire)
+    }
+
+    fn is_cancelling(&self) -> bool {
         self.cancels.load(Ordering::Acquire) > 0
     }
 
-    /// Nothing of what was called before is left.
-    pub(crate) fn start_afresh(&self) {
-        self.calls.store(0, Ordering::Release);
-        self.streams().clear();
-        self.copies.store(false, Ordering::Release);
-        self.settled.store(self.given_up.load(Ordering::Acquire), Ordering::Release);
-        self.set_undo(None);
+    /// Whether somebody who is gone holds what the next one would wait for: a future that was
+    /// forgotten, not dropped.
+    pub(crate) fn is_held(&self) -> bool {
+        self.turn.try_lock().is_err() || self.is_cancelling()
     }
 
-    /// Ends what was given up, and whatever else is under way.
+    /// The connection is back: whoever called is gone. Says whether something may still run.
+    pub(crate) fn nobody_waits(&self) -> bool {
+        let is_running = self.is_running();
+        self.calls.store(0, Ordering::SeqCst);
+        self.streams().clear();
+        self.copies.store(false, Ordering::SeqCst);
+        is_running
+    }
+
+    /// Ends what was given up; what somebody waits for ends by itself, before or after.
     pub(crate) async fn settle(&self, client: &Client) -> Result<(), PgError> {
         let given_up = self.given_up.load(Ordering::Acquire);
         // Sent after everything else, so answered when all of that is.
         let mut all_answered = pin!(client.check_connection());
-        if let Ok(answered) = timeout(MOMENT, &mut all_answered).await {
-            answered.map_err(|error| self.said(error))?;
-        } else {
-            let (begun, mut patience) = (Instant::now(), ASK_AGAIN);
-            loop {
-                self.cancel(client).await?;
-                if let Ok(answered) = timeout(patience, &mut all_answered).await {
-                    answered.map_err(|error| self.said(error))?;
-                    break;
-                }
-                if begun.elapsed() > ASK_FOR {
-                    self.wire.break_off();
-                    return Err(out_of_step());
-                }
-                patience = (patience * 2).min(Duration::from_secs(1));
+        let (mut patience, mut first_asked) = (MOMENT, None);
+        loop {
+            if let Ok(answered) = timeout(patience, &mut all_answered).await {
+                answered.map_err(|error| self.said(error))?;
+                break;
             }
+            if !self.is_alone() {
+                continue;
+            }
+            let asked: Instant = *first_asked.get_or_insert_with(Instant::now);
+            if asked.elapsed() > ASK_FOR {
+                self.wire.break_off();
+                return Err(out_of_step());
+            }
+            self.cancel(client).await?;
+            patience = (patience * 2).clamp(ASK_AGAIN, Duration::from_secs(1));
+        }
+        if first_asked.is_some() {
             // Takes the signal of a request that came too late.
             client.check_connection().await.map_err(|error| self.said(error))?;
-            let undo = *self.undo.lock().unwrap_or_else(PoisonError::into_inner);
-            if let (Some(undo), Transaction::Failed) = (undo, self.wire.transaction()) {
-                // The request hit what undoes the rest, not the rest.
-                client.batch_execute(undo).await.map_err(|error| self.said(error))?;
-            }
+        }
+        let undo = *self.undo.lock().unwrap_or_else(PoisonError::into_inner);
+        if let (Some(undo), Transaction::Failed) = (undo, self.wire.transaction()) {
+            // A request hit what undoes the rest, not the rest.
+            client.batch_execute(undo).await.map_err(|error| self.said(error))?;
         }
         self.set_undo(None);
         self.settled.store(given_up, Ordering::Release);
         Ok(())
     }
 
-    /// A transaction was dropped, and has sent its `ROLLBACK`.
+    /// A transaction is dropped, and is about to send its `ROLLBACK`.
     pub(crate) fn owes_rollback(&self) {
-        self.set_undo(Some("ROLLBACK"));
-        self.owed.store(self.wire.asked() + 1, Ordering::Release);
+        self.owes.store(true, Ordering::Release);
+        if self.has_given_up() {
+            self.set_undo(Some("ROLLBACK"));
+        }
     }
 
-    /// Notes what undoes a batch or a transaction, from when that is sent until it is answered.
+    /// Notes what undoes a batch or a transaction, while something is given up: what ends that may
+    /// hit it, and then does it again.
     pub(crate) fn set_undo(&self, sql: Option<&'static str>) {
         *self.undo.lock().unwrap_or_else(PoisonError::into_inner) = sql;
     }
 
     /// Asks the server to cancel what runs.
     pub(crate) async fn cancel(&self, client: &Client) -> Result<(), PgError> {
-        // Until the request is known to have come, whatever ends this.
-        self.cancels.fetch_add(1, Ordering::AcqRel);
+        let request = CancelRequest::begin(self);
         let token = client.cancel_token();
         let asked = self.common.front.cancel(&self.way, &token);
         timeout(CANCEL_TIMEOUT, asked).await.unwrap_or_else(|_| {
             let text = format!("a cancel request took longer than {CANCEL_TIMEOUT:?}");
             Err(PgError::text(PgErrorKind::Unreachable, text))
         })?;
-        self.cancels.fetch_sub(1, Ordering::AcqRel);
+        request.came();
         Ok(())
     }
 
@@ -428,7 +477,8 @@ pub(crate) struct Call<'s> {
     watch: Option<Watch>,
     /// There until the call is over.
     busy: Option<Busy<'s>>,
-    copies: bool,
+    /// It copies in.
+    copies: Option<Copies<'s>>,
     /// It is a stream, which may reach up to this answer.
     stream: Option<u64>,
 }
@@ -438,7 +488,7 @@ impl Call<'_> {
     pub(crate) fn streams(&mut self) {
         let up_to = self.session.wire.asked();
         self.session.streams().push(up_to);
-        self.session.calls.fetch_sub(1, Ordering::AcqRel);
+        self.session.calls.fetch_sub(1, Ordering::SeqCst);
         self.stream = Some(up_to);
     }
 
@@ -477,7 +527,7 @@ impl Call<'_> {
             return;
         }
         match self.stream {
-            None => drop(self.session.calls.fetch_sub(1, Ordering::AcqRel)),
+            None => drop(self.session.calls.fetch_sub(1, Ordering::SeqCst)),
             Some(up_to) => {
                 let mut streams = self.session.streams();
                 if let Some(at) = streams.iter().position(|other| *other == up_to) {
@@ -485,9 +535,7 @@ impl Call<'_> {
                 }
             }
         }
-        if self.copies {
-            self.session.copies.store(false, Ordering::Release);
-        }
+        self.copies = None;
         self.session.ended.notify_waiters();
     }
 }
@@ -498,6 +546,47 @@ impl Drop for Call<'_> {
             self.session.give_up();
             self.over();
         }
+    }
+}
+
+/// Nothing else begins while it is there.
+pub(crate) struct Copies<'s>(&'s AtomicBool);
+
+impl<'s> Copies<'s> {
+    fn begin(session: &'s Session) -> Self {
+        session.copies.store(true, Ordering::SeqCst);
+        Self(&session.copies)
+    }
+}
+
+impl Drop for Copies<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+/// A cancel request; dropped before it came, it may hit anything.
+struct CancelRequest<'s>(&'s Session, bool);
+
+impl<'s> CancelRequest<'s> {
+    fn begin(session: &'s Session) -> Self {
+        session.cancels.fetch_add(1, Ordering::AcqRel);
+        Self(session, false)
+    }
+
+    fn came(mut self) {
+        self.1 = true;
+    }
+}
+
+impl Drop for CancelRequest<'_> {
+    fn drop(&mut self) {
+        let Self(session, came) = self;
+        if !*came {
+            session.doomed.store(true, Ordering::Release);
+        }
+        session.cancels.fetch_sub(1, Ordering::AcqRel);
+        session.ended.notify_waiters();
     }
 }
 

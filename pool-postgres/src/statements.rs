@@ -133,8 +133,10 @@ impl Answer {
 
 impl<'c> Statements<'c> {
     pub(crate) async fn prepare(self, sql: &str) -> Result<PgStatement<'c>, PgError> {
-        self.names_allowed()?;
         let call = self.session.call(self.client, Some(sql)).await?;
+        if let Err(refused) = self.names_allowed() {
+            return call.end(Err(refused));
+        }
         let prepared = self.statement(sql).await;
         let (statement, _) = call.finish(prepared).await?;
         Ok(self.own(statement))
@@ -145,8 +147,10 @@ impl<'c> Statements<'c> {
         sql: &str,
         types: &[Type],
     ) -> Result<PgStatement<'c>, PgError> {
-        self.names_allowed()?;
         let call = self.session.call(self.client, Some(sql)).await?;
+        if let Err(refused) = self.names_allowed() {
+            return call.end(Err(refused));
+        }
         self.note(sql);
         let orphan = self.session.prepares();
         let prepared = self.client.prepare_typed(sql, types).await;
@@ -428,13 +432,16 @@ impl<'c> Statements<'c> {
     }
 
     pub(crate) async fn copy_out(self, sql: &str) -> Result<PgCopyOut<'c>, PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let mut call = self.session.call(self.client, Some(sql)).await?;
         let statement = match self.for_copy(sql).await {
             Ok(statement) => statement,
             Err(error) => return call.end(Err(error)),
         };
         match self.client.copy_out(&statement).await {
-            Ok(stream) => Ok(PgCopyOut::new(stream, call, self.session)),
+            Ok(stream) => {
+                call.streams();
+                Ok(PgCopyOut::new(stream, call, self.session))
+            }
             Err(error) => call.finish(Err(error)).await,
         }
     }

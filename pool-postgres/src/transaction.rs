@@ -14,15 +14,14 @@ use crate::statements::PgStatement;
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
 /// done on its connection.
 pub struct PgTransaction<'c> {
-    // First: its drop sends what undoes it.
+    // First: it notes what the drop of the next sends.
+    undo: Undo<'c>,
     inner: Transaction<'c>,
     pub(crate) session: &'c Session,
     is_savepoint: bool,
-    undo: Undo<'c>,
 }
 
-/// Dropped before it is told that the transaction has ended, it notes that `ROLLBACK` is on its way,
-/// which a cancel request may hit.
+/// Dropped before it is told that the transaction has ended, it notes that a `ROLLBACK` follows.
 struct Undo<'c>(Option<&'c Session>);
 
 impl Undo<'_> {

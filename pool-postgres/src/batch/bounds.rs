@@ -78,6 +78,7 @@ impl Drop for Bounds<'_> {
             // The driver sends it with the first poll.
             let undo = pin!(self.on.client.batch_execute(self.words.undo));
             let _ = undo.poll(&mut Context::from_waker(Waker::noop()));
+            self.on.session.give_up();
             self.on.session.set_undo(Some(self.words.undo));
         }
     }

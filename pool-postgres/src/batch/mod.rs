@@ -25,6 +25,8 @@
 //! COPY with such a row is ended by CopyFail, so that the connection is in step again. Dropped, a
 //! batch sends what undoes it, and nothing else is sent before that is answered. Only if the commit
 //! itself was on its way may a dropped batch be there: then all of it.
+//!
+//! Progress of a COPY is what was sent: the server reads it in its own time, and takes it as a whole.
 
 mod bounds;
 mod decode;

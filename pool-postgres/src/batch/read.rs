@@ -74,6 +74,7 @@ async fn pooled(
         let statement = on.prepare_typed(sql, &[]).await?;
         on.query(&statement, params).await
     };
+    on.session.silence().await; // of a dropped transaction the wire still tells
     if on.session.wire.transaction() == Transaction::Open {
         return prepared.await;
     }

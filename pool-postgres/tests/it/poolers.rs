@@ -231,3 +231,19 @@ async fn supabase_means_tls_few_connections_and_a_profile_by_port() {
     let plain = PgBuilder::supabase(&place.url).unwrap();
     assert_eq!(soon(plain.build()).await.unwrap_err().kind(), PgErrorKind::Tls);
 }
+
+/// A dropped transaction waits for an answer that does not come any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_dropped_after_the_pooler_died_holds_nobody_up() {
+    let pooled = start();
+    let pool = builder(&url(&pooled)).max_size(1).build().await.unwrap();
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    let tx = connection.transaction().await.unwrap();
+    pooled.bouncer.kill().unwrap();
+    drop(tx);
+    soon(connection.query_one("SELECT 1", &[])).await.unwrap_err();
+    drop(connection);
+    pooled.bouncer.restart().unwrap();
+    let connection = soon(pool.acquire()).await.unwrap();
+    soon(connection.query_one("SELECT 1", &[])).await.unwrap();
+}

@@ -185,3 +185,65 @@ async fn r18_a_given_up_statement_is_cleared_up_after_also_if_its_user_goes_on()
         assert_eq!(own.get::<_, &str>(0), "", "its user went on: {goes_on}");
     }
 }
+
+/// What undid a transaction must not undo a later one, half of it.
+#[tokio::test]
+async fn r18_a_rollback_of_before_undoes_nothing_later() {
+    let place = Place::new().await;
+    let table = place.name.replace('-', "_");
+    let make = format!("CREATE TABLE {table} (x int); GRANT ALL ON {table} TO test");
+    place.admin.0.batch_execute(&make).await.unwrap();
+    let insert = format!("INSERT INTO {table} VALUES (1)");
+    let pool = one(&place).await;
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    drop(soon(connection.transaction()).await.unwrap());
+    ask(&connection, "answered").await.unwrap();
+    drop(connection);
+
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    let tx = connection.transaction().await.unwrap();
+    tx.execute(&insert, &[]).await.unwrap();
+    let slow = timeout(Duration::from_millis(20), tx.batch_execute(HOUR));
+    slow.await.unwrap_err();
+    soon(tx.execute(&insert, &[])).await.unwrap_err(); // the transaction was cancelled
+    assert_eq!(soon(tx.commit()).await.unwrap_err().kind(), PgErrorKind::RolledBack);
+    let count = format!("SELECT count(*) FROM {table}");
+    let row = connection.query_one(&count, &[]).await.unwrap();
+    assert_eq!(row.get::<_, i64>(0), 0);
+    assert_eq!(pool.snapshot().counts.created, 1);
+}
+
+#[tokio::test]
+async fn a_call_behind_a_cancelled_one_waits_for_the_request() {
+    let place = Place::new().await;
+    let pool = one(&place).await;
+    let connection = soon(pool.acquire()).await.unwrap();
+    for _ in 0..20 {
+        let cancelled = async {
+            connection.batch_execute(HOUR).await.unwrap_err();
+            ask(&connection, "next").await
+        };
+        let cancel = async {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            connection.cancel_token().cancel().await
+        };
+        let (next, cancel) = soon(async { tokio::join!(cancelled, cancel) }).await;
+        next.unwrap();
+        cancel.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn r14_an_answer_that_nobody_looks_at_is_in_nobodys_way() {
+    let place = Place::new().await;
+    let pool = one(&place).await;
+    let connection = soon(pool.acquire()).await.unwrap();
+    let copy = soon(connection.copy_out("COPY (SELECT 1) TO STDOUT")).await.unwrap();
+    give_up(&connection).await;
+    soon(ask(&connection, "next")).await.unwrap();
+    drop(copy);
+    let mut quick = Box::pin(connection.batch_execute("SELECT 1"));
+    assert!(pool_testkit::poll_times(&mut quick, 1, true).await.is_none());
+    soon(ask(&connection, "next")).await.unwrap();
+    soon(quick).await.unwrap();
+}
