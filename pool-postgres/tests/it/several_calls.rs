@@ -242,6 +242,7 @@ async fn r14_an_answer_that_nobody_looks_at_is_in_nobodys_way() {
     give_up(&connection).await;
     soon(ask(&connection, "next")).await.unwrap();
     drop(copy);
+    soon(ask(&connection, "after it")).await.unwrap();
     let mut quick = Box::pin(connection.batch_execute("SELECT 1"));
     assert!(pool_testkit::poll_times(&mut quick, 1, true).await.is_none());
     soon(ask(&connection, "next")).await.unwrap();
