@@ -62,8 +62,8 @@ pub enum ResetLevel {
     /// The session is cleared after every use: cursors, settings, listeners, advisory locks,
     /// temporary tables, sequences. Prepared statements stay, so that the statement cache does.
     Clean,
-    /// `DISCARD ALL` after every use: prepared statements go too, and the statement cache with
-    /// them.
+    /// What `DISCARD ALL` does, after every use: prepared statements and plans go too, and the
+    /// statement cache with them. By other words, since the driver keeps statements of its own.
     DiscardAll,
 }
 

@@ -39,7 +39,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// * Whatever can talk to the server (streams, statements, cancel tokens, transactions) borrows the
 ///   connection, so that nothing of one user reaches the next.
 /// * Several calls may be under way at once (`join!`): they are sent one after the other without
-///   waiting for answers.
+///   waiting for answers; behind a pooler, and beside a copy, each after the answer to the one before.
 ///
 /// # Cancel safety
 ///
@@ -183,7 +183,8 @@ impl PgConnection {
     }
 
     /// The driver's own client, for what is not here. What is done with it is not followed: when the
-    /// connection comes back its session is cleared by `DISCARD ALL`, the statement cache with it.
+    /// connection comes back what still runs is ended and its session is cleared, prepared statements
+    /// made by commands included; behind a pooler it is closed.
     pub fn raw(&mut self) -> &mut Client {
         self.is_raw = true;
         &mut self.client
@@ -288,8 +289,8 @@ macro_rules! statements {
                 self.on().query_raw(query, params).await
             }
 
-            /// Runs a statement in one round trip, without preparing it, by the types of its
-            /// parameters.
+            /// Runs a statement with types for its parameters. Behind a pooler it is not prepared
+            /// and takes one round trip; else it is prepared for this once.
             ///
             /// # Errors
             /// As [`query`](Self::query).

@@ -434,7 +434,7 @@ impl Session {
     /// The driver's error, with what the server said before it hung up.
     pub(crate) fn said(&self, error: tokio_postgres::Error) -> PgError {
         if is_fatal(&error) {
-            self.wire.is_over(); // though its end may not be here yet
+            self.wire.note_end(); // though its end may not be here yet
         }
         let error = self.common.explain(PgError::from(error));
         if error.kind() == PgErrorKind::Profile && self.common.profile == Profile::Pooler {

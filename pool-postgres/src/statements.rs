@@ -4,8 +4,8 @@
 //! forgotten since (`DEALLOCATE ALL`) or takes no more (a table's columns changed) is prepared anew
 //! and tried again, where nothing was executed yet and no transaction has failed of it.
 //!
-//! Behind a pooler nothing is prepared: the text goes along each time with the types of its
-//! parameters, which are inferred from the values (see [`crate::infer`]).
+//! Behind a pooler nothing is prepared outside a transaction: the text goes along each time with the
+//! types of its parameters, which are inferred from the values (see [`crate::infer`]).
 
 use std::future::Future;
 use std::marker::PhantomData;

@@ -15,7 +15,7 @@
 //! | [`chunk`]   | how many rows one statement takes, and the row counts a statement cache sees |
 //! | [`batch`]   | the [`Batch`] trait, progress and reports |
 //! | [`wanted`]  | the rows of a request put in its order or grouped by parent: [`Found`], [`RelatedRows`] |
-//! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs |
+//! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs; [`Watch`] |
 //!
 //! # Example
 //!
@@ -48,6 +48,7 @@ pub mod plan;
 pub mod row;
 pub mod value;
 pub mod wanted;
+mod watch;
 
 pub use batch::{Batch, BatchFuture, BatchReport, Progress};
 pub use chunk::{Chunker, split_tail};
@@ -58,3 +59,4 @@ pub use plan::{Direction, Insert, OnConflict, PlanError, Related, SelectByIds, U
 pub use row::{FromValue, Row, RowError};
 pub use value::{OwnedValue, Typed, Value, ValueType};
 pub use wanted::{Found, RelatedRows, Wanted};
+pub use watch::Watch;

@@ -148,7 +148,7 @@ impl AsyncWrite for Wire {
 impl Drop for Wire {
     /// However the driver ended, nobody waits for answers any more.
     fn drop(&mut self) {
-        self.status.is_over();
+        self.status.note_end();
     }
 }
 

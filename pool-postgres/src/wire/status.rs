@@ -161,7 +161,7 @@ impl WireStatus {
     }
 
     /// The connection has ended, or is about to: no answers come any more.
-    pub(crate) fn is_over(&self) {
+    pub(crate) fn note_end(&self) {
         self.set(OVER);
         self.quiet.notify_waiters();
     }
@@ -171,7 +171,7 @@ impl WireStatus {
         if let Ok(mut words) = self.last_words.lock() {
             words.get_or_insert(why);
         }
-        self.is_over();
+        self.note_end();
     }
 
     pub(super) fn set_transaction(&self, status: u8) {
