@@ -64,6 +64,9 @@ pub enum MySqlErrorKind {
     Locked,
     /// It was to write where writing is not allowed.
     ReadOnly,
+    /// The transaction had ended before: the server rolled it back (a deadlock), or a statement
+    /// committed it (`CREATE TABLE` and its like). What came next would have been on its own.
+    TransactionOver,
     /// The parameters are not those of the statement.
     Params,
     /// A value does not convert to the type that was asked for.
@@ -111,6 +114,11 @@ impl MySqlError {
             Ok(inner) => Self(Arc::new(inner)),
             Err(shared) => Self(shared),
         }
+    }
+
+    /// The same, with what it happened at.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self::text(self.kind(), format!("{place}: {self}"))
     }
 
     /// What kind of failure it was.
@@ -168,6 +176,17 @@ impl MySqlError {
                 MySqlErrorKind::OutOfStep => "out_of_step",
                 _ => "other",
             }),
+        }
+    }
+
+    /// Whether the connection is as good as before: the server said no, or nothing was sent.
+    pub(crate) fn leaves_a_connection(&self) -> bool {
+        match self.0.kind {
+            MySqlErrorKind::Disconnected | MySqlErrorKind::TooLarge => false,
+            _ => match &self.0.source {
+                Source::Driver(error) => !error.is_fatal(),
+                Source::Plan(_) | Source::Acquire(_) | Source::Text(_) => true,
+            },
         }
     }
 

@@ -1,11 +1,83 @@
-//! A MySQL and MariaDB pool: right answers only, and alive before wait_timeout.
+//! A MySQL and MariaDB pool: right answers only, and alive before `wait_timeout`.
+//!
+//! ```no_run
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use pool_mysql::MySqlPool;
+//!
+//! let url = "mysql://app:secret@db.example.org/media?ssl-mode=verify-identity";
+//! let pool = MySqlPool::builder(url)?.max_size(20).build().await?;
+//!
+//! let mut connection = pool.acquire().operation("add a film").await?;
+//! connection.exec_drop("INSERT INTO film (title) VALUES (?)", ("Alien",)).await?;
+//! let film = connection.last_insert_id();
+//!
+//! let mut tx = connection.transaction().await?;
+//! tx.exec_drop("INSERT INTO seen (film) VALUES (?)", (film,)).await?;
+//! tx.commit().await?; // dropped instead, it is rolled back
+//! drop(connection); // back in the pool
+//!
+//! pool.close(std::time::Duration::from_secs(5)).await;
+//! # Ok(()) }
+//! ```
+//!
+//! What the engine promises (order, deadlines, cancellation, diagnosis) is in [`pool_core`]. What
+//! MySQL adds:
+//!
+//! * **Right answers only.** After a dropped future this protocol gives the old answer to the next
+//!   question, and nothing shows it, not even a ping. Such a connection is latched: it takes no
+//!   further call, and it is closed when it comes back. What still runs on it is ended by `KILL`. See
+//!   [`MySqlConnection`].
+//! * **Alive before `wait_timeout`.** It is read at connect, and no connection is kept idle for as
+//!   long; a setting that would is corrected, with the arithmetic
+//!   ([`MySqlBuilder::on_warning`], [`MySqlPool::warnings`]).
+//! * **Returned clean**, mostly without a round trip: the last answer tells whether a transaction is
+//!   open, the text of what went by whether the session was changed. See [`ResetLevel`].
+//! * **Transactions** that end behind their user's back, by a deadlock or a `CREATE TABLE`, refuse
+//!   what comes next, instead of committing it piece by piece. See [`MySqlTransaction`].
+//! * **Statements** are prepared once per connection and kept, within what the server keeps for all.
+//! * **Connecting** by TCP or unix socket, with five ssl modes; credentials asked for at each
+//!   connect; set-up statements in the order written. See [`url`] and [`MySqlOptions`].
+//! * **Batches**: see [`pool_sql::Batch`], which [`MySqlConnection`] and [`MySqlTransaction`]
+//!   implement.
+//!
+//! Rows, parameters and values are [`mysql_async`]'s own; its features (`chrono`, `rust_decimal`, ..)
+//! add types.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![allow(dead_code)] // while it grows
 
+mod builder;
+mod cache;
+mod call;
+mod common;
+mod connection;
 mod error;
+mod front;
+mod link;
+mod manager;
+mod options;
+mod pool;
+mod returning;
+mod rows;
+mod server;
+mod statements;
+mod text;
+mod tls;
+mod transaction;
+pub mod url;
 
+pub use builder::MySqlBuilder;
+pub use common::ResetLevel;
+pub use connection::MySqlConnection;
 pub use error::{MySqlError, MySqlErrorKind};
+pub use manager::{MySqlCredentials, MySqlManager};
 pub use mysql_async;
+pub use options::{MySqlOptions, RootCert, SslMode};
+pub use pool::{MySqlGuard, MySqlPool};
 pub use pool_core;
 pub use pool_sql;
+pub use rows::MySqlRows;
+pub use scoped_futures::ScopedFutureExt;
+pub use server::{MySqlServer, MySqlWarning};
+pub use statements::MySqlStatement;
+pub use transaction::{MySqlTransaction, MySqlTransactionBuilder};

@@ -1,0 +1,98 @@
+//! [`Cache`]: the prepared statements of a connection, the least recently used make way.
+
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use mysql_async::{Params, Statement};
+use mysql_common::named_params::ParsedNamedParams;
+
+use crate::error::{MySqlError, MySqlErrorKind};
+use crate::text::{Leaves, left_by};
+
+/// A statement as the server keeps it.
+#[derive(Clone, Debug)]
+pub(crate) struct Prepared {
+    pub(crate) statement: Statement,
+    /// The names of its parameters in the order of their places, if they have names.
+    names: Vec<Vec<u8>>,
+    pub(crate) leaves: Leaves,
+}
+
+/// A statement's text as the server takes it, and the names that stood in it.
+pub(crate) struct Text {
+    sql: Vec<u8>,
+    names: Vec<Vec<u8>>,
+    leaves: Leaves,
+}
+
+impl Text {
+    /// `:name` becomes `?`.
+    pub(crate) fn parse(sql: &str) -> Result<Self, MySqlError> {
+        let parsed = ParsedNamedParams::parse(sql.as_bytes()).map_err(|_| {
+            let text = format!("parameters by place and by name in one statement: {sql}");
+            MySqlError::text(MySqlErrorKind::Params, text)
+        })?;
+        let names = parsed.params().iter().map(|name| name.to_vec()).collect();
+        Ok(Self { sql: parsed.query().to_vec(), names, leaves: left_by(sql) })
+    }
+
+    pub(crate) fn sql(&self) -> Vec<u8> {
+        self.sql.clone()
+    }
+
+    pub(crate) fn prepared_as(self, statement: Statement) -> Prepared {
+        Prepared { statement, names: self.names, leaves: self.leaves }
+    }
+}
+
+impl Prepared {
+    /// The values in the order of their places. What does not fit is found here: the driver would
+    /// close the connection for it.
+    pub(crate) fn values(&self, sql: &str, params: Params) -> Result<Params, MySqlError> {
+        let error = |text: String| {
+            MySqlError::text(MySqlErrorKind::Params, format!("{text} in the statement: {sql}"))
+        };
+        let names = Some(self.names.as_slice()).filter(|names| !names.is_empty());
+        let values = params.into_values(names).map_err(|said| error(said.to_string()))?;
+        let (wanted, given) = (usize::from(self.statement.num_params()), values.len());
+        if wanted != given {
+            return Err(error(format!("{given} parameters given for {wanted} places")));
+        }
+        Ok(Params::Positional(values))
+    }
+}
+
+/// Statements by their text.
+pub(crate) struct Cache(LruCache<Box<str>, Prepared>);
+
+impl Cache {
+    /// For so many statements, at least one.
+    pub(crate) fn new(size: usize) -> Self {
+        // Grows as it is filled: most programs have a few dozen statements.
+        let mut cache = LruCache::unbounded();
+        cache.resize(NonZeroUsize::new(size).unwrap_or(NonZeroUsize::MIN));
+        Self(cache)
+    }
+
+    pub(crate) fn find(&mut self, sql: &str) -> Option<Prepared> {
+        self.0.get(sql).cloned()
+    }
+
+    /// Keeps a statement, and gives back what made way for it, to be closed on the server.
+    pub(crate) fn keep(&mut self, sql: &str, prepared: Prepared) -> Option<Statement> {
+        self.0.push(sql.into(), prepared).map(|(_, old)| old.statement)
+    }
+
+    pub(crate) fn forget(&mut self, sql: &str) -> Option<Statement> {
+        self.0.pop(sql).map(|old| old.statement)
+    }
+
+    /// Empties it: the server has forgotten them.
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}

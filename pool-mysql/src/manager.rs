@@ -1,0 +1,196 @@
+//! [`MySqlManager`]: how the pool makes, checks, resets and closes MySQL connections.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use tokio::time::timeout;
+
+use crate::common::Common;
+use crate::connection::MySqlConnection;
+use crate::error::{MySqlError, MySqlErrorKind};
+use crate::link::{Link, State};
+use crate::server::{MySqlServer, MySqlWarning, Wishes};
+use crate::text::Leaves;
+
+/// How long it may take to end a given-up statement; its connection is closed in any case.
+const KILL_WITHIN: Duration = Duration::from_secs(2);
+
+/// Who connects, and by what password; see
+/// [`MySqlBuilder::credentials`](crate::MySqlBuilder::credentials).
+#[derive(Clone)]
+pub struct MySqlCredentials {
+    user: Option<String>,
+    password: String,
+}
+
+impl MySqlCredentials {
+    /// A password for the user that the options name.
+    pub fn password(password: impl Into<String>) -> Self {
+        Self { user: None, password: password.into() }
+    }
+
+    /// Another user.
+    #[must_use]
+    pub fn user(self, user: impl Into<String>) -> Self {
+        Self { user: Some(user.into()), ..self }
+    }
+}
+
+impl fmt::Debug for MySqlCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlCredentials").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+pub(crate) type AskCredentials = Arc<
+    dyn Fn() -> Pin<Box<dyn Future<Output = Result<MySqlCredentials, BoxError>> + Send>>
+        + Send
+        + Sync,
+>;
+/// Is told what is worth a warning.
+pub(crate) type Warn = Arc<dyn Fn(&MySqlWarning) + Send + Sync>;
+
+/// Makes, checks, resets and closes MySQL connections. Behind a [`MySqlPool`](crate::MySqlPool) is
+/// one; one of your own comes from [`MySqlBuilder::manager`](crate::MySqlBuilder::manager).
+pub struct MySqlManager {
+    pub(crate) common: Arc<Common>,
+    pub(crate) credentials: Option<AskCredentials>,
+    pub(crate) warn: Option<Warn>,
+    pub(crate) wishes: Wishes,
+    /// What the server said last, and what was warned of.
+    pub(crate) seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+pub(crate) struct Seen {
+    pub(crate) server: Option<Arc<MySqlServer>>,
+    pub(crate) warnings: Vec<MySqlWarning>,
+}
+
+impl MySqlManager {
+    /// A connection beside all others, by the options' or the callback's credentials.
+    async fn open(&self) -> Result<Conn, MySqlError> {
+        let Some(ask) = &self.credentials else {
+            return self.common.front.connect(None, None).await;
+        };
+        let given = ask().await.map_err(|error| {
+            // Not its text: whoever made it may have put the secret in.
+            let kind = if error.is::<std::io::Error>() { "an I/O error" } else { "its own error" };
+            let text = format!("no credentials: the callback failed ({kind})");
+            MySqlError::text(MySqlErrorKind::Unreachable, text)
+        })?;
+        self.common.front.connect(given.user.as_deref(), Some(&given.password)).await
+    }
+
+    /// Notes what the server said; warns, once for each arithmetic.
+    fn note(&self, server: &Arc<MySqlServer>) {
+        let warnings = server.warnings(&self.wishes);
+        let new: Vec<_> = {
+            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.server = Some(server.clone());
+            let is_new = |warning: &&MySqlWarning| !seen.warnings.contains(warning);
+            let new = warnings.iter().filter(is_new).cloned().collect();
+            seen.warnings = warnings;
+            new
+        };
+        if let Some(warn) = &self.warn {
+            new.iter().for_each(|warning| warn(warning));
+        }
+    }
+
+    pub(crate) fn warnings(&self) -> Vec<MySqlWarning> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone()
+    }
+
+    pub(crate) fn server(&self) -> Option<Arc<MySqlServer>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).server.clone()
+    }
+
+    /// Ends, on the server, the statement of a connection that is not used again. The number is never
+    /// given to another connection, so nobody else is hit, however late it comes.
+    async fn end_statement(&self, id: u32) -> Result<(), MySqlError> {
+        let Ok(_permit) = self.common.side.acquire().await else { return Ok(()) };
+        let mut side = self.open().await?;
+        // An error says that it is gone already.
+        let _ = side.query_drop(format!("KILL {id}")).await;
+        Ok(side.disconnect().await?)
+    }
+}
+
+impl Manager for MySqlManager {
+    type Connection = MySqlConnection;
+    type Error = MySqlError;
+
+    async fn connect(&self, cx: &ConnectContext) -> Result<MySqlConnection, MySqlError> {
+        let common = self.common.clone();
+        let named = |error: MySqlError| error.of(&self.common.front.name);
+        let conn = self.open().await.map_err(named)?;
+        let activity = cx.activity().clone();
+        let link = Link::new(conn);
+        let mut connection = MySqlConnection::new(link, common, activity);
+        connection.begin_session(&self.wishes).await.map_err(named)?;
+        self.note(connection.shared_server());
+        Ok(connection)
+    }
+
+    async fn ping(&self, connection: &mut MySqlConnection) -> Result<(), MySqlError> {
+        let pinged = connection.link.begin().await?.ping().await;
+        connection.link.end(pinged)
+    }
+
+    fn condition(&self, connection: &mut MySqlConnection) -> Condition {
+        connection.condition()
+    }
+
+    fn adopt(&self, connection: &mut MySqlConnection) {
+        connection.left = Leaves::Nothing;
+        connection.is_used = false;
+    }
+
+    async fn reset(&self, connection: &mut MySqlConnection, _: Cause) -> Result<Reset, MySqlError> {
+        connection.reset().await
+    }
+
+    async fn close(&self, connection: MySqlConnection) {
+        let id = connection.id();
+        let (mut conn, state) = connection.link.into_parts();
+        match state {
+            State::Ready | State::Lost => {}
+            // The server hears no goodbye before it has sent all rows.
+            State::Rows => drop(conn.ping().await),
+            State::Busy if !self.common.kills => {}
+            State::Busy => {
+                let _ = timeout(KILL_WITHIN, self.end_statement(id)).await;
+                // Its error, if it had one, so that the goodbye is heard.
+                drop(conn.ping().await);
+            }
+        }
+        drop(conn.disconnect().await);
+    }
+
+    fn classify(&self, error: &MySqlError) -> ErrorClass {
+        error.class()
+    }
+
+    fn limits(&self, connection: &MySqlConnection) -> Limits {
+        match connection.server().wait_timeout {
+            Some(idle) => Limits::none().idle(idle),
+            None => Limits::none(),
+        }
+    }
+}
+
+impl fmt::Debug for MySqlManager {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlManager")
+            .field("server", &self.common.front.name)
+            .field("reset", &self.common.reset)
+            .finish_non_exhaustive()
+    }
+}

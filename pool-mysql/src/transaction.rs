@@ -1,0 +1,184 @@
+//! [`MySqlTransaction`]: a transaction or a savepoint, rolled back unless it is committed.
+//!
+//! Two things end a transaction behind its user's back: the server rolls it back (a deadlock), and
+//! some statements commit it (`CREATE TABLE` and its like). On this protocol what follows would then
+//! run by itself, each statement committed at once. So before each statement the transaction has to
+//! be there still: the last answer says so, or, after an error, a ping.
+
+use std::fmt;
+
+use mysql_async::IsolationLevel;
+
+use crate::connection::MySqlConnection;
+use crate::error::MySqlError;
+
+/// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
+/// on its connection, or when the connection comes back.
+pub struct MySqlTransaction<'c> {
+    pub(crate) connection: &'c mut MySqlConnection,
+    /// Which savepoint it is; 0 is the transaction itself.
+    depth: u32,
+    has_ended: bool,
+}
+
+/// A transaction in the making, see [`MySqlConnection::build_transaction`].
+#[must_use = "nothing is begun until it is started"]
+pub struct MySqlTransactionBuilder<'c> {
+    connection: &'c mut MySqlConnection,
+    isolation_level: Option<IsolationLevel>,
+    read_only: Option<bool>,
+    consistent_snapshot: bool,
+}
+
+impl<'c> MySqlTransactionBuilder<'c> {
+    pub(crate) fn new(connection: &'c mut MySqlConnection) -> Self {
+        Self { connection, isolation_level: None, read_only: None, consistent_snapshot: false }
+    }
+
+    /// With an isolation level. Default: the session's, which is `REPEATABLE READ` unless set.
+    pub fn isolation_level(mut self, level: IsolationLevel) -> Self {
+        self.isolation_level = Some(level);
+        self
+    }
+
+    /// Read only, or not.
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = Some(read_only);
+        self
+    }
+
+    /// Whether it sees the data as of its begin, not as of its first read.
+    pub fn consistent_snapshot(mut self, on: bool) -> Self {
+        self.consistent_snapshot = on;
+        self
+    }
+
+    /// Begins it.
+    ///
+    /// # Errors
+    /// The server's, or that the connection is lost.
+    pub async fn start(self) -> Result<MySqlTransaction<'c>, MySqlError> {
+        let mut how = Vec::new();
+        if self.consistent_snapshot {
+            how.push("WITH CONSISTENT SNAPSHOT");
+        }
+        match self.read_only {
+            Some(true) => how.push("READ ONLY"),
+            Some(false) => how.push("READ WRITE"),
+            None => {}
+        }
+        let mut sql = format!("START TRANSACTION {}", how.join(", "));
+        if let Some(level) = self.isolation_level {
+            // For the next transaction only.
+            sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; {sql}");
+        }
+        let mut call = self.connection.call(Some(sql.trim_end())).await?;
+        let begun = call.run(&sql).await;
+        call.end(begun)?;
+        Ok(MySqlTransaction { connection: self.connection, depth: 0, has_ended: false })
+    }
+}
+
+impl MySqlTransaction<'_> {
+    /// Keeps what was done; of a savepoint, as part of its transaction.
+    ///
+    /// # Errors
+    /// [`TransactionOver`](crate::MySqlErrorKind::TransactionOver) if the server had rolled it back after an error; the
+    /// server's; the connection is lost, and then nobody knows whether it was committed.
+    pub async fn commit(mut self) -> Result<(), MySqlError> {
+        let failed = self.connection.link.status().is_none();
+        if failed || self.connection.owed.is_some() || self.depth > 0 {
+            // After an error it may be gone. Without one, whatever ended it has committed it.
+            self.connection.check_transaction().await?;
+        }
+        let depth = self.depth;
+        self.finish(&match depth {
+            0 => "COMMIT".into(),
+            depth => format!("RELEASE SAVEPOINT pool_{depth}"),
+        })
+        .await
+    }
+
+    /// Undoes what was done.
+    ///
+    /// # Errors
+    /// The server's, or that the connection is lost: then it is undone all the same.
+    pub async fn rollback(mut self) -> Result<(), MySqlError> {
+        let undo = undo(self.depth);
+        self.finish(&undo).await
+    }
+
+    async fn finish(&mut self, sql: &str) -> Result<(), MySqlError> {
+        let connection = &mut *self.connection;
+        if self.depth == 0 {
+            connection.owed = None; // it goes with the rest
+        }
+        let mut call = connection.call(Some(sql)).await?;
+        let done = call.run(sql).await;
+        call.end(done)?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Begins a transaction within this one: what is rolled back of it leaves the rest as it was.
+    ///
+    /// # Errors
+    /// The server's, or that the connection is lost.
+    pub async fn savepoint(&mut self) -> Result<MySqlTransaction<'_>, MySqlError> {
+        let depth = self.depth + 1;
+        let sql = format!("SAVEPOINT pool_{depth}");
+        let mut call = self.connection.call_within(Some(&sql)).await?;
+        let begun = call.run(&sql).await;
+        call.end(begun)?;
+        Ok(MySqlTransaction { connection: self.connection, depth, has_ended: false })
+    }
+}
+
+impl Drop for MySqlTransaction<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let owed = &mut self.connection.owed;
+            *owed = Some(owed.unwrap_or(self.depth).min(self.depth));
+        }
+    }
+}
+
+fn undo(depth: u32) -> String {
+    match depth {
+        0 => "ROLLBACK".into(),
+        depth => {
+            format!("ROLLBACK TO SAVEPOINT pool_{depth}; RELEASE SAVEPOINT pool_{depth}")
+        }
+    }
+}
+
+impl MySqlConnection {
+    /// Does what a dropped transaction owes.
+    pub(crate) async fn undo(&mut self) -> Result<(), MySqlError> {
+        let Some(depth) = self.owed else { return Ok(()) };
+        // If the server has undone more already, there is no such savepoint.
+        if self.link.ask_status().await?.is_some_and(|status| status.in_transaction) {
+            let sql = undo(depth);
+            let mut call = self.begin(Some(&sql)).await?;
+            let done = call.run(&sql).await;
+            call.end(done)?;
+        }
+        self.owed = None;
+        Ok(())
+    }
+}
+
+impl fmt::Debug for MySqlTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlTransaction")
+            .field("connection", &self.connection)
+            .field("savepoint", &self.depth)
+            .finish()
+    }
+}
+
+impl fmt::Debug for MySqlTransactionBuilder<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MySqlTransactionBuilder").finish_non_exhaustive()
+    }
+}
