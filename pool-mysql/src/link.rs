@@ -15,9 +15,9 @@
 //! A call holds the link by `&mut`. So whoever finds it `Busy` finds the leavings of a dropped
 //! future (or of a panic): it is never used again. That is the latch.
 
+use mysql_async::Conn;
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
-use mysql_async::Conn;
 
 use crate::error::{MySqlError, MySqlErrorKind};
 
@@ -96,12 +96,18 @@ impl Link {
     }
 
     /// The call has ended so, and its answer was read to its end.
-    pub(crate) fn end<T>(&mut self, done: Result<T, impl Into<MySqlError>>) -> Result<T, MySqlError> {
+    pub(crate) fn end<T>(
+        &mut self,
+        done: Result<T, impl Into<MySqlError>>,
+    ) -> Result<T, MySqlError> {
         self.settle(done, State::Ready)
     }
 
     /// The same, but rows are left.
-    pub(crate) fn keep_rows<T>(&mut self, done: Result<T, impl Into<MySqlError>>) -> Result<T, MySqlError> {
+    pub(crate) fn keep_rows<T>(
+        &mut self,
+        done: Result<T, impl Into<MySqlError>>,
+    ) -> Result<T, MySqlError> {
         self.settle(done, State::Rows)
     }
 

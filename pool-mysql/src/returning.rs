@@ -51,8 +51,7 @@ impl MySqlConnection {
 
     /// Whether the level clears what nobody saw.
     fn is_due(&self) -> bool {
-        let always =
-            matches!(self.common.reset, ResetLevel::Clean | ResetLevel::ChangeUser);
+        let always = matches!(self.common.reset, ResetLevel::Clean | ResetLevel::ChangeUser);
         always && self.is_used
     }
 

@@ -48,9 +48,9 @@ impl MySqlServer {
         let number = |column: usize| row.get_opt::<u64, usize>(column)?.ok();
         let small = |column| u32::try_from(number(column)?).ok();
         let version: Option<String> = row.get_opt(0).and_then(Result::ok);
-        let is_mariadb = version.as_ref().is_some_and(|version| {
-            version.to_ascii_lowercase().contains("mariadb")
-        });
+        let is_mariadb = version
+            .as_ref()
+            .is_some_and(|version| version.to_ascii_lowercase().contains("mariadb"));
         Self {
             version,
             is_mariadb,
@@ -217,21 +217,27 @@ mod tests {
         let limited = MySqlServer { max_user_connections: Some(5), ..server() };
         assert_eq!(
             said(&limited, &wishes()),
-            ["max_size is 10, but there is room for 5: max_connections 151, max_user_connections 5; \
-              and others use the server too: lower max_size"]
+            [
+                "max_size is 10, but there is room for 5: max_connections 151, max_user_connections 5; \
+              and others use the server too: lower max_size"
+            ]
         );
         let patient = Wishes { idle: Some(Duration::from_secs(600)), ..wishes() };
         assert_eq!(
             said(&server(), &patient),
-            ["connections may be idle for 600 s, but the server cuts them after 60 s (wait_timeout): \
-              they are closed or pinged after 39.0 to 54.0 s (65 to 90 % of 60 s)"]
+            [
+                "connections may be idle for 600 s, but the server cuts them after 60 s (wait_timeout): \
+              they are closed or pinged after 39.0 to 54.0 s (65 to 90 % of 60 s)"
+            ]
         );
         assert!(said(&server(), &Wishes { idle: None, ..wishes() })[0].contains("for ever"));
         let many = Wishes { statements: 256, ..wishes() };
         assert_eq!(
             said(&server(), &many),
-            ["10 connections with 256 prepared statements each are 2560, but the server keeps 1000 \
-              (max_prepared_stmt_count): each keeps 100 (1000 / 10)"]
+            [
+                "10 connections with 256 prepared statements each are 2560, but the server keeps 1000 \
+              (max_prepared_stmt_count): each keeps 100 (1000 / 10)"
+            ]
         );
     }
 

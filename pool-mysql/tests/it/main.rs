@@ -1,0 +1,13 @@
+//! MariaDB for real: a server of its own for each group of tests. Every test ends by a hard deadline;
+//! none depends on how fast the machine is.
+
+mod place;
+mod returning;
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+/// A hang is a failure.
+async fn soon<T>(work: impl IntoFuture<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(60), work).await.expect("hangs")
+}

@@ -1,0 +1,130 @@
+//! Servers that tests share, and what tests ask them behind the pool's back.
+//!
+//! With `POOL_TEST_MYSQL_URL` (`mysql://root:secret@host:3306`, an account that may do everything)
+//! the shared server is that one, so that the same tests run against MySQL.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use pool_mysql::mysql_async::prelude::{FromRow, Queryable};
+use pool_mysql::mysql_async::{Conn, Opts};
+use pool_mysql::{MySqlBuilder, MySqlPool};
+use pool_testkit::servers::MariaDb;
+use tokio::sync::Mutex;
+
+/// The server that most tests share: nothing they do to it lasts.
+pub(crate) fn shared() -> &'static str {
+    static SERVER: OnceLock<(String, Option<MariaDb>)> = OnceLock::new();
+    let start = || match std::env::var("POOL_TEST_MYSQL_URL") {
+        Ok(url) => (url, None),
+        Err(_) => {
+            let server = MariaDb::builder().setting("max_connections", "400");
+            let server = server.start().expect("MariaDB starts");
+            (root(&server), Some(server))
+        }
+    };
+    &SERVER.get_or_init(start).0
+}
+
+/// The superuser's way to a server.
+pub(crate) fn root(server: &MariaDb) -> String {
+    format!("mysql://root@{}", server.address())
+}
+
+/// A place of one's own on a server: a user, who tells its connections apart, and a database.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    pub(crate) name: String,
+    admin: Mutex<Conn>,
+}
+
+impl Place {
+    /// On the shared server.
+    pub(crate) async fn new() -> Self {
+        Self::on(shared()).await
+    }
+
+    /// On a server, by its superuser's URL.
+    pub(crate) async fn on(root: &str) -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(1);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("t{}_{number}", std::process::id());
+        let mut admin =
+            Conn::new(Opts::from_url(&format!("{root}/mysql?prefer_socket=false")).unwrap())
+                .await
+                .unwrap();
+        for sql in [
+            format!("DROP DATABASE IF EXISTS {name}"),
+            format!("CREATE DATABASE {name}"),
+            format!("CREATE USER {name}@'%'"),
+            format!("GRANT ALL ON {name}.* TO {name}@'%'"),
+        ] {
+            admin.query_drop(sql).await.unwrap();
+        }
+        let address = root.rsplit(['@', '/']).next().unwrap();
+        let url = format!("mysql://{name}@{address}/{name}");
+        Self { url, name, admin: Mutex::new(admin) }
+    }
+
+    /// The same, by another address: a proxy's.
+    pub(crate) fn through(mut self, address: impl std::fmt::Display) -> Self {
+        self.url = format!("mysql://{0}@{address}/{0}", self.name);
+        self
+    }
+
+    pub(crate) fn builder(&self) -> MySqlBuilder {
+        MySqlPool::builder(&self.url).unwrap().max_size(4)
+    }
+
+    /// A pool of one connection, which the next user gets for certain.
+    pub(crate) async fn one(&self) -> MySqlPool {
+        self.builder().max_size(1).build().await.unwrap()
+    }
+
+    /// Asks the server as its superuser.
+    pub(crate) async fn ask<T: FromRow + Send + 'static>(&self, sql: &str) -> T {
+        self.admin.lock().await.query_first(sql).await.unwrap().expect("a row")
+    }
+
+    /// Tells the server as its superuser.
+    pub(crate) async fn tell(&self, sql: &str) {
+        self.admin.lock().await.query_drop(sql).await.unwrap();
+    }
+
+    /// How many connections the server counts here.
+    pub(crate) async fn connections(&self) -> usize {
+        let of = format!("FROM information_schema.processlist WHERE user = '{}'", self.name);
+        self.ask(&format!("SELECT count(*) {of}")).await
+    }
+
+    /// Waits until the server agrees.
+    pub(crate) async fn until(&self, condition: &str) {
+        let sql = condition.replace("mine", &format!("user = '{}'", self.name));
+        for _ in 0..300 {
+            if self.ask(&format!("SELECT {sql}")).await {
+                return;
+            }
+            // The tables of InnoDB show what they showed to whoever asked within the last 0.1 s.
+            tokio::time::sleep(Duration::from_millis(150)).await;
+        }
+        panic!("never: {condition}");
+    }
+
+    /// Waits until nothing of this place's runs or holds a lock.
+    pub(crate) async fn until_quiet(&self) {
+        let running = "SELECT 1 FROM information_schema.processlist WHERE mine \
+                       AND command <> 'Sleep'";
+        let transactions = "SELECT 1 FROM information_schema.innodb_trx \
+                            JOIN information_schema.processlist ON trx_mysql_thread_id = id \
+                            WHERE mine";
+        self.until(&format!("NOT EXISTS ({running}) AND NOT EXISTS ({transactions})")).await;
+    }
+
+    /// A number that the server counts.
+    pub(crate) async fn status(&self, name: &str) -> u64 {
+        let (_, count): (String, u64) =
+            self.ask(&format!("SHOW GLOBAL STATUS LIKE '{name}'")).await;
+        count
+    }
+}
