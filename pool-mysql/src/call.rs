@@ -50,6 +50,7 @@ impl MySqlConnection {
         if self.link.ask_status().await?.is_some_and(|status| status.in_transaction) {
             return Ok(());
         }
+        self.was_refused = true;
         Err(MySqlError::text(
             MySqlErrorKind::TransactionOver,
             "the transaction has ended: the server rolled it back (a deadlock), or a statement in it \
@@ -150,10 +151,8 @@ impl<'c> Call<'c> {
         while let Some(row) = rows.next().await? {
             take(row);
         }
-        if !rows.is_empty() {
-            rows.drop_result().await?;
-        }
-        Ok(())
+        // Also tells of an error that came after the first answer.
+        Ok(rows.drop_result().await?)
     }
 
     /// The call has ended so, and nothing is left to read.

@@ -63,6 +63,8 @@ pub struct MySqlConnection {
     pub(crate) is_raw: bool,
     /// What a dropped transaction owes: the savepoint to roll back to; 0 is all of it.
     pub(crate) owed: Option<u32>,
+    /// A statement of the transaction was not run, since the transaction had ended.
+    pub(crate) was_refused: bool,
 }
 
 impl MySqlConnection {
@@ -78,6 +80,7 @@ impl MySqlConnection {
             is_used: false,
             is_raw: false,
             owed: None,
+            was_refused: false,
         }
     }
 

@@ -285,7 +285,7 @@ fn kind_of(error: &mysql_async::Error) -> MySqlErrorKind {
             DriverError::StmtParamsMismatch { .. }
             | DriverError::StmtParamsNumberExceedsLimit { .. }
             | DriverError::Params(_)
-            | DriverError::MixedParams { .. } => MySqlErrorKind::Params,
+            | DriverError::MixedParams => MySqlErrorKind::Params,
             DriverError::FromRow { .. } | DriverError::FromValue { .. } => MySqlErrorKind::Type,
             DriverError::MysqlOldPasswordDisabled
             | DriverError::CleartextPluginDisabled

@@ -72,10 +72,9 @@ impl Front {
         user: Option<&str>,
         password: Option<&str>,
     ) -> Result<Conn, MySqlError> {
-        let login = Login {
-            user: user.or(self.options.user.as_deref()),
-            password: password.or(self.options.password.as_ref().map(Secret::expose)),
-        };
+        let own = || self.options.password.as_ref().map(Secret::expose);
+        let login =
+            Login { user: user.or(self.options.user.as_deref()), password: password.or_else(own) };
         let connected = match self.options.connect_timeout {
             None => self.open(login).await,
             Some(limit) => timeout(limit, self.open(login)).await.unwrap_or_else(|_| {
@@ -95,7 +94,7 @@ impl Front {
         tls::provide();
         match secured.connect(login).await {
             Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) if is_optional => {
-                self.remember(Some(Instant::now()));
+                self.remember(Instant::now());
                 login.connect(&self.plain).await.map_err(MySqlError::connecting)
             }
             Err(Error::Driver(DriverError::NoClientSslFlagFromServer)) => Err(MySqlError::text(
@@ -120,8 +119,8 @@ impl Front {
         found.is_some_and(|found| found.elapsed() < REMEMBERED)
     }
 
-    fn remember(&self, lacks_tls: Option<Instant>) {
-        *self.lacks_tls.lock().unwrap_or_else(PoisonError::into_inner) = lacks_tls;
+    fn remember(&self, found: Instant) {
+        *self.lacks_tls.lock().unwrap_or_else(PoisonError::into_inner) = Some(found);
     }
 }
 

@@ -24,6 +24,10 @@ use crate::error::{MySqlError, MySqlErrorKind};
 pub(crate) struct Link {
     conn: Conn,
     state: State,
+    /// The server said no to something since the last rollback of ours. After a deadlock it has ended
+    /// the transaction, says so, and puts the next statement that touches a table into another one,
+    /// by itself.
+    has_failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +48,7 @@ pub(crate) struct Status {
 impl Link {
     /// Over a connection on which nothing is outstanding.
     pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn, state: State::Ready }
+        Self { conn, state: State::Ready, has_failed: false }
     }
 
     pub(crate) fn conn(&self) -> &Conn {
@@ -117,6 +121,7 @@ impl Link {
         next: State,
     ) -> Result<T, MySqlError> {
         let said = done.map_err(Into::into);
+        self.has_failed |= said.as_ref().is_err_and(|error| error.db().is_some());
         self.state = match &said {
             Ok(_) => next,
             Err(error) if error.leaves_a_connection() => State::Ready,
@@ -129,6 +134,16 @@ impl Link {
     pub(crate) fn busy(&mut self) -> &mut Conn {
         debug_assert_eq!(self.state, State::Busy, "between begin and end");
         &mut self.conn
+    }
+
+    /// Whether a transaction may be open that no answer has told of.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// A `ROLLBACK` or `COMMIT` worked, which ends that one too.
+    pub(crate) fn forget_failure(&mut self) {
+        self.has_failed = false;
     }
 
     /// What the last answer said of the session; nothing, if it was an error.

@@ -196,8 +196,8 @@ impl MySqlOptions {
 
     /// What a new session runs first, and again after each reset, in this order.
     ///
-    /// The character set is named in any case: a reset gives the session the server's, and values
-    /// would be read as `latin1`, say.
+    /// The character set is named in any case: a reset gives the session the server's own, as MySQL
+    /// does it (MariaDB keeps it), and texts would be taken for `latin1`, say.
     pub(crate) fn set_up_statements(&self) -> Vec<String> {
         let collation = self.collation.as_ref().map(|name| format!(" COLLATE '{name}'"));
         let mut statements = vec![format!("SET NAMES utf8mb4{}", collation.unwrap_or_default())];
@@ -221,6 +221,10 @@ impl MySqlOptions {
         want(
             host.is_empty() || host.contains(['/', '@', ',', '[', ' ']),
             "host: want one name or address; for a Unix socket write socket=/path",
+        );
+        want(
+            self.socket.as_ref().is_some_and(|path| path.to_str().is_none()),
+            "socket: want a path in UTF-8",
         );
         want(self.port == 0, "port: want 1 to 65535");
         want(self.max_size == Some(0), "max-size: want a number of connections from 1 on");
@@ -326,7 +330,7 @@ pub enum SslMode {
 }
 
 impl SslMode {
-    const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Disabled, Self::Preferred, Self::Required, Self::VerifyCa, Self::VerifyIdentity];
 
     /// The word as `mysql` writes it, in lower case.
@@ -429,7 +433,7 @@ mod tests {
         ] {
             let error = options.check().unwrap_err();
             assert_eq!(error.kind(), MySqlErrorKind::Config);
-            assert!(error.to_string().starts_with(fault), "{fault} in {error}");
+            assert!(error.to_string().contains(fault), "{fault} in {error}");
         }
         let all = options().port(0).time_zone("'").check().unwrap_err().to_string();
         assert!(all.contains("port: want") && all.contains("time-zone: want"), "{all}");

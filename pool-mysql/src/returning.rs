@@ -7,9 +7,9 @@
 //! 1. Rows that nobody read are read to their end. (A call that was dropped is not waited for: its
 //!    connection is closed.)
 //! 2. After a raw handle, a question with one right answer shows that the answers are in step.
-//! 3. After an error, a ping tells whether a transaction is open.
-//! 4. An open transaction is rolled back: its locks go now, not at the next checkout.
-//! 5. The session is cleared, where something was seen, or the level says so.
+//! 3. An open transaction is rolled back: its locks go now, not at the next checkout. After an error
+//!    nobody knows whether one is open, so it is too.
+//! 4. The session is cleared, where something was seen, or the level says so.
 //!
 //! An error in any of them ends the connection.
 //!
@@ -37,7 +37,7 @@ impl MySqlConnection {
         if self.is_raw {
             return Condition::Dirty(Cause::Raw);
         }
-        let Some(status) = self.link.status() else {
+        let (Some(status), false) = (self.link.status(), self.link.has_failed()) else {
             return Condition::Dirty(Cause::Other("after an error"));
         };
         if status.in_transaction || self.owed.is_some() {
@@ -60,18 +60,20 @@ impl MySqlConnection {
         if self.is_raw && !self.is_in_step().await? {
             return Ok(Reset::Discard);
         }
-        let Some(status) = self.link.ask_status().await? else { return Ok(Reset::Discard) };
-        let clears = self.is_raw
-            || self.left != Leaves::Nothing
-            || self.is_due()
-            || status.autocommit != self.autocommit;
-        if status.in_transaction {
+        let status = self.link.ask_status().await?;
+        let in_transaction = status.is_none_or(|status| status.in_transaction);
+        if in_transaction || self.owed.is_some() || self.link.has_failed() {
             let rolled_back = self.link.begin().await?.query_drop("ROLLBACK").await;
             self.link.end(rolled_back)?;
+            self.link.forget_failure();
             if self.link.status().is_none_or(|status| status.in_transaction) {
                 return Ok(Reset::Discard);
             }
         }
+        let clears = self.is_raw
+            || self.left != Leaves::Nothing
+            || self.is_due()
+            || self.link.status().is_none_or(|status| status.autocommit != self.autocommit);
         self.owed = None;
         if clears && !self.clear().await? {
             return Ok(Reset::Discard);

@@ -44,8 +44,12 @@ impl<'c, P: Protocol> MySqlRows<'c, P> {
         }
         let conn = self.link.go_on()?;
         let mut rows = QueryResult::<'_, '_, P>::new(conn);
-        let row = rows.next().await;
+        let mut row = rows.next().await;
         let is_over = row.is_err() || rows.is_empty();
+        if is_over && row.is_ok() {
+            // Without a round trip: the driver holds back an error that came after this answer.
+            row = rows.drop_result().await.and(row);
+        }
         if !is_over {
             return self.link.keep_rows(row);
         }

@@ -14,7 +14,7 @@
 //! * A certificate has to be of X.509 version 3, even if nothing is verified. What MariaDB 11.4.0
 //!   and 11.4.1 make by themselves is of version 1.
 //! * A server's certificate that is itself the one in `ssl-ca`, as after `openssl req -x509`, is
-//!   refused unless it says `CA:FALSE`.
+//!   refused if it says `CA:TRUE`, as that does by default.
 //! * TLS is 1.2 or 1.3.
 //!
 //! # The chain without the name
@@ -233,4 +233,94 @@ fn read(what: &str, path: &Path) -> Result<Vec<u8>, MySqlError> {
 
 fn fault(what: &str, problem: impl std::fmt::Display) -> MySqlError {
     MySqlError::text(MySqlErrorKind::Config, format!("{what}: {problem}"))
+}
+
+#[cfg(test)]
+pub(crate) mod certificates;
+
+#[cfg(test)]
+mod tests {
+    use super::certificates::{Authority, write};
+    use super::*;
+
+    fn refusal(options: &MySqlOptions) -> String {
+        let Err(error) = settings(options) else { panic!("it takes {options:?}") };
+        assert_eq!(error.kind(), MySqlErrorKind::Config);
+        error.to_string()
+    }
+
+    #[test]
+    fn files_that_are_no_good_are_named_with_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let (one, two) = (Authority::new("one"), Authority::new("two"));
+        let (one, two) = (one.client("me"), two.client("me"));
+        let file = |name: &str, text: &str| write(&folder, name, text);
+        let options = MySqlOptions::default;
+        let ca = |path| options().ssl_ca(RootCert::File(path));
+        let identity = |certificate, key| options().ssl_cert(certificate).ssl_key(key);
+        let certificate = file("good.crt", &one.certificate);
+        let key = file("good.key", &one.key);
+        let broken = one.certificate.replace('M', "!");
+        let shared = file("shared.key", &one.key);
+        #[cfg(unix)]
+        std::fs::set_permissions(&shared, std::os::unix::fs::PermissionsExt::from_mode(0o644))
+            .unwrap();
+        for (options, parts) in [
+            (ca(folder.path().join("none.crt")), ["ssl-ca", "none.crt: "]),
+            (ca(file("empty.crt", "")), ["empty.crt", "no certificate in it; want PEM"]),
+            (ca(file("broken.crt", &broken)), ["broken.crt: ", ""]),
+            (ca(key.clone()), ["good.key", "no certificate in it"]),
+            (
+                ca(file("odd.crt", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----")),
+                ["odd.crt", "none of its certificates can be read"],
+            ),
+            (options().ssl_ca(RootCert::Pem(vec![])), ["ssl-ca: ", "no certificate in it"]),
+            (identity("/none.crt".into(), key.clone()), ["ssl-cert /none.crt: ", ""]),
+            (identity(certificate.clone(), "/none.key".into()), ["ssl-key /none.key: ", ""]),
+            (identity(certificate.clone(), "/dev/null".into()), ["ssl-key", "not a plain file"]),
+            (identity(certificate.clone(), certificate.clone()), ["good.crt", "no key in it"]),
+            #[cfg(unix)]
+            (identity(certificate.clone(), shared), ["shared.key", "want chmod 0600"]),
+            (
+                identity(certificate.clone(), file("other.key", &two.key)),
+                ["ssl-cert and ssl-key: ", ""],
+            ),
+            (options().host("no host!"), ["host: TLS wants a name", ""]),
+        ] {
+            let error = refusal(&options);
+            assert!(parts.iter().all(|part| error.contains(part)), "{parts:?} in {error}");
+        }
+        assert!(settings(&identity(certificate, key)).unwrap().is_some());
+    }
+
+    #[test]
+    fn nothing_is_read_where_there_is_no_tls() {
+        let options = MySqlOptions::default().ssl_ca(RootCert::File("/none.crt".into()));
+        let plain = options.clone().ssl_mode(SslMode::Disabled);
+        assert!(settings(&plain).unwrap().is_none());
+        let socket = options.ssl_mode(SslMode::Required).socket("/run/my.sock");
+        assert!(settings(&socket).unwrap().is_none());
+    }
+
+    #[test]
+    fn only_where_the_name_does_not_count_there_is_a_way_around_it() {
+        let root = RootCert::Pem(Authority::new("ours").root.into_bytes());
+        for (mode, verified, around) in [
+            (SslMode::Preferred, true, true),
+            (SslMode::Required, true, true),
+            (SslMode::VerifyCa, true, true),
+            (SslMode::VerifyIdentity, true, false),
+            (SslMode::Preferred, false, false),
+            (SslMode::Required, false, false),
+        ] {
+            let options = MySqlOptions::default().ssl_mode(mode);
+            let options = if verified { options.ssl_ca(root.clone()) } else { options };
+            let tls = settings(&options).unwrap().unwrap();
+            assert_eq!(tls.unnamed.is_some(), around, "{mode:?}");
+            assert!(!tls.named.skip_domain_validation());
+            assert_eq!(tls.named.accept_invalid_certs(), !verified);
+            assert_eq!(tls.named.disable_built_in_roots(), verified);
+            assert!(tls.unnamed.is_none_or(|tls| !tls.accept_invalid_certs()));
+        }
+    }
 }

@@ -1,9 +1,10 @@
 //! [`MySqlTransaction`]: a transaction or a savepoint, rolled back unless it is committed.
 //!
 //! Two things end a transaction behind its user's back: the server rolls it back (a deadlock), and
-//! some statements commit it (`CREATE TABLE` and its like). On this protocol what follows would then
-//! run by itself, each statement committed at once. So before each statement the transaction has to
-//! be there still: the last answer says so, or, after an error, a ping.
+//! some statements commit it (`CREATE TABLE` and its like). What follows would then be committed by
+//! itself, statement by statement or, after a deadlock, as a transaction without its first half. So
+//! before each statement the transaction has to be there still: the last answer says so, or, after an
+//! error, a ping.
 
 use std::fmt;
 
@@ -75,6 +76,7 @@ impl<'c> MySqlTransactionBuilder<'c> {
         let mut call = self.connection.call(Some(sql.trim_end())).await?;
         let begun = call.run(&sql).await;
         call.end(begun)?;
+        self.connection.was_refused = false;
         Ok(MySqlTransaction { connection: self.connection, depth: 0, has_ended: false })
     }
 }
@@ -86,8 +88,9 @@ impl MySqlTransaction<'_> {
     /// [`TransactionOver`](crate::MySqlErrorKind::TransactionOver) if the server had rolled it back after an error; the
     /// server's; the connection is lost, and then nobody knows whether it was committed.
     pub async fn commit(mut self) -> Result<(), MySqlError> {
-        let failed = self.connection.link.status().is_none();
-        if failed || self.connection.owed.is_some() || self.depth > 0 {
+        let connection = &*self.connection;
+        let is_certain = connection.link.status().is_some() && !connection.was_refused;
+        if !is_certain || connection.owed.is_some() || self.depth > 0 {
             // After an error it may be gone. Without one, whatever ended it has committed it.
             self.connection.check_transaction().await?;
         }
@@ -117,6 +120,9 @@ impl MySqlTransaction<'_> {
         let done = call.run(sql).await;
         call.end(done)?;
         self.has_ended = true;
+        if self.depth == 0 {
+            self.connection.link.forget_failure();
+        }
         Ok(())
     }
 
@@ -157,11 +163,15 @@ impl MySqlConnection {
     pub(crate) async fn undo(&mut self) -> Result<(), MySqlError> {
         let Some(depth) = self.owed else { return Ok(()) };
         // If the server has undone more already, there is no such savepoint.
-        if self.link.ask_status().await?.is_some_and(|status| status.in_transaction) {
+        let is_there = self.link.ask_status().await?.is_some_and(|status| status.in_transaction);
+        if depth == 0 || is_there {
             let sql = undo(depth);
             let mut call = self.begin(Some(&sql)).await?;
             let done = call.run(&sql).await;
             call.end(done)?;
+        }
+        if depth == 0 {
+            self.link.forget_failure();
         }
         self.owed = None;
         Ok(())

@@ -131,6 +131,7 @@ async fn each_ssl_mode_connects_as_the_table_says() {
         let ca = format!("--ssl-ca={}", root.display());
         for (mode, more) in [
             (SslMode::Disabled, &["--skip-ssl"][..]),
+            (SslMode::VerifyCa, &["--ssl", &ca]),
             (SslMode::VerifyIdentity, &["--ssl", &ca, "--ssl-verify-server-cert"]),
         ] {
             if certificate.is_some() {
@@ -156,6 +157,23 @@ async fn a_root_certificate_alone_is_to_verify_the_chain() {
     assert!(why.starts_with("mysql://test@localhost:"), "{why}");
 }
 
+#[tokio::test]
+async fn a_certificate_may_be_its_own_root_unless_it_is_one_of_an_authority() {
+    for (is_authority, expected) in [(false, "TLS"), (true, "refused")] {
+        let signed = Authority::own("localhost", is_authority);
+        let Some(server) = server(Some(&signed)).for_test() else { return };
+        let root = RootCert::Pem(signed.certificate.clone().into_bytes());
+        for mode in [SslMode::VerifyCa, SslMode::VerifyIdentity] {
+            let options = options(&server).ssl_ca(root.clone()).ssl_mode(mode);
+            let (found, why) = outcome(options).await;
+            assert_eq!(found, expected, "{mode:?}: {why}");
+            let says = why.contains("the server's certificate is one of an authority");
+            assert_eq!(says, is_authority, "{mode:?}: {why}");
+        }
+        assert_eq!(outcome(options(&server).ssl_mode(SslMode::Required)).await.0, "TLS");
+    }
+}
+
 /// The second connect knows what the first found out.
 #[tokio::test]
 async fn that_the_certificate_is_for_another_name_is_found_once() {
@@ -171,7 +189,7 @@ async fn that_the_server_has_no_tls_is_found_once_a_minute() {
     let Some(server) = server(None).for_test() else { return };
     let front = Front::new(options(&server)).unwrap();
     assert_eq!(aborted_by(&server, &front).await, [1, 0, 0]);
-    front.remember(Instant::now().checked_sub(REMEMBERED));
+    front.remember(Instant::now().checked_sub(REMEMBERED).unwrap());
     assert_eq!(aborted_by(&server, &front).await, [1, 0, 0]);
 }
 
@@ -260,7 +278,8 @@ async fn what_a_session_is_set_up_with_holds_and_comes_back_after_a_reset() {
         assert!(soon(connection.reset()).await.unwrap());
     }
     // What the set-up is there for.
-    assert_eq!(ask(&mut connection, "SELECT @@character_set_client").await, "latin1");
+    let collation = "SELECT @@collation_connection";
+    assert_ne!(ask(&mut connection, collation).await, "utf8mb4_bin");
     let name = "SELECT attr_value FROM performance_schema.session_connect_attrs \
                 WHERE attr_name = 'program_name' AND processlist_id = ";
     assert_eq!(server.sql(&format!("{name}{}", connection.id())).unwrap(), "it's me");

@@ -3,6 +3,7 @@
 
 mod place;
 mod returning;
+mod transactions;
 
 use std::future::IntoFuture;
 use std::time::Duration;

@@ -37,6 +37,7 @@ pub struct MariaDb {
 #[derive(Clone, Debug, Default)]
 pub struct MariaDbBuilder {
     settings: BTreeMap<String, String>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 impl MariaDb {
@@ -120,6 +121,14 @@ impl MariaDbBuilder {
         self
     }
 
+    /// A file beside the data, which the server alone can read: a certificate, a key. Settings call it
+    /// `../name`, since they are relative to the data.
+    #[must_use]
+    pub fn file(mut self, name: &str, content: impl Into<Vec<u8>>) -> Self {
+        self.files.insert(name.into(), content.into());
+        self
+    }
+
     /// Starts the server.
     ///
     /// # Errors
@@ -134,6 +143,9 @@ impl MariaDbBuilder {
         let options = ["--skip-name-resolve", "--innodb-log-file-size=8M"];
         Recipe { name: "mariadb", program: &program, identity, options: &options }
             .copy(&folder.path().join("data"), |data| first_data(data, identity, &options))?;
+        for (name, content) in &self.files {
+            folder.write_private(name, content, identity)?;
+        }
         let server = Server::start(Box::new(Program { program }), folder, identity, self.settings)?;
         Ok(MariaDb { server, client })
     }

@@ -1,7 +1,9 @@
 //! Folders and ports: one folder for this process, in it one for each server.
 
+use std::fs::OpenOptions;
+use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -36,6 +38,21 @@ impl Folder {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// A file in it that nobody but its owner can read: servers refuse keys that others can.
+    pub(super) fn write_private(
+        &self,
+        name: &str,
+        content: &[u8],
+        identity: Identity,
+    ) -> Result<(), ServerError> {
+        let path = self.path.join(name);
+        let mut options = OpenOptions::new();
+        let file = options.create(true).truncate(true).write(true).mode(0o600).open(&path);
+        file.and_then(|mut file| file.write_all(content))
+            .map_err(ServerError::io(path.display()))?;
+        identity.own(&path)
     }
 }
 

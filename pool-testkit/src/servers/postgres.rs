@@ -2,10 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::fs::{self, File};
 use std::ops::Deref;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -154,7 +152,7 @@ impl PostgresBuilder {
                 first_data(data, &program, identity, &options)
             })?;
         for (name, content) in &self.files {
-            write_private(&folder.path().join(name), content, identity)?;
+            folder.write_private(name, content, identity)?;
         }
         let server = Server::start(Box::new(Program { program }), folder, identity, self.settings)?;
         Ok(Postgres { server, psql })
@@ -245,14 +243,6 @@ fn configuration(seat: &Seat) -> String {
 
 fn quoted(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
-}
-
-/// A file that nobody but its owner can read: servers refuse keys that others can.
-fn write_private(path: &Path, content: &[u8], identity: Identity) -> Result<(), ServerError> {
-    let mut options = OpenOptions::new();
-    let file = options.create(true).truncate(true).write(true).mode(0o600).open(path);
-    file.and_then(|mut file| file.write_all(content)).map_err(ServerError::io(path.display()))?;
-    identity.own(path)
 }
 
 /// Makes the data of a first start.

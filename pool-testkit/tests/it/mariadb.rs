@@ -1,5 +1,6 @@
 //! A throw-away MariaDB.
 
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use pool_testkit::servers::MariaDb;
@@ -43,6 +44,19 @@ fn settings_hold_from_the_start_or_while_it_runs() {
         assert!(sessions.iter_mut().all(|session| session.ask("SELECT 1;") == "1"));
         assert_eq!(Session::mariadb(server.port()).ask("SELECT 1;"), "", "too many connections");
         assert_eq!(server.connections().unwrap(), 10);
+    });
+}
+
+#[test]
+fn files_are_beside_the_data_and_for_the_server_alone() {
+    soon(|| {
+        let server = MariaDb::builder()
+            .file("first.sql", "CREATE TABLE test.told (n INT);\n")
+            .setting("init-file", "../first.sql");
+        let Some(server) = server.for_test() else { return };
+        server.sql("SELECT * FROM told").unwrap();
+        let file = server.socket_dir().join("first.sql").metadata().unwrap();
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
     });
 }
 
