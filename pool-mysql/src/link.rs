@@ -24,9 +24,9 @@ use crate::error::{MySqlError, MySqlErrorKind};
 pub(crate) struct Link {
     conn: Conn,
     state: State,
-    /// The server said no to something since the last rollback of ours. After a deadlock it has ended
-    /// the transaction, says so, and puts the next statement that touches a table into another one,
-    /// by itself.
+    /// A transaction was ended by the server since the last rollback of ours. Whether what comes next
+    /// is committed by itself, or begins another one that no flag shows, is not the same for all
+    /// servers (MariaDB 10.11 does the first).
     has_failed: bool,
 }
 
@@ -121,7 +121,7 @@ impl Link {
         next: State,
     ) -> Result<T, MySqlError> {
         let said = done.map_err(Into::into);
-        self.has_failed |= said.as_ref().is_err_and(|error| error.db().is_some());
+        self.has_failed |= said.as_ref().is_err_and(MySqlError::is_worth_a_new_transaction);
         self.state = match &said {
             Ok(_) => next,
             Err(error) if error.leaves_a_connection() => State::Ready,

@@ -7,8 +7,8 @@
 //! 1. Rows that nobody read are read to their end. (A call that was dropped is not waited for: its
 //!    connection is closed.)
 //! 2. After a raw handle, a question with one right answer shows that the answers are in step.
-//! 3. An open transaction is rolled back: its locks go now, not at the next checkout. After an error
-//!    nobody knows whether one is open, so it is too.
+//! 3. An open transaction is rolled back: its locks go now, not at the next checkout. Where the last
+//!    answer was an error, a ping tells whether one is open.
 //! 4. The session is cleared, where something was seen, or the level says so.
 //!
 //! An error in any of them ends the connection.

@@ -135,7 +135,6 @@ async fn a_deadlock_takes_the_whole_transaction_and_what_follows_is_not_run_by_i
     assert_eq!(count, Some(0));
 }
 
-/// After a deadlock the server says that no transaction is open, and yet does not commit by itself.
 #[tokio::test]
 async fn r18_the_next_user_after_a_deadlock_is_in_no_transaction() {
     let place = Place::new().await;
