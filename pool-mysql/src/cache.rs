@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
-use mysql_async::{Params, Statement};
+use mysql_async::{Params, Statement, Value};
 use mysql_common::named_params::ParsedNamedParams;
 
 use crate::error::{MySqlError, MySqlErrorKind};
@@ -48,7 +48,12 @@ impl Text {
 impl Prepared {
     /// The values in the order of their places. What does not fit is found here: the driver would
     /// close the connection for it.
-    pub(crate) fn values(&self, sql: &str, params: Params) -> Result<Params, MySqlError> {
+    pub(crate) fn values(
+        &self,
+        sql: &str,
+        params: Params,
+        max_packet: usize,
+    ) -> Result<Params, MySqlError> {
         let error = |text: String| {
             MySqlError::text(MySqlErrorKind::Params, format!("{text} in the statement: {sql}"))
         };
@@ -58,8 +63,29 @@ impl Prepared {
         if wanted != given {
             return Err(error(format!("{given} parameters given for {wanted} places")));
         }
+        check_size("its values", values.iter().map(size).sum(), max_packet)?;
         Ok(Params::Positional(values))
     }
+}
+
+/// What a value takes in a packet, about.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Bytes(bytes) => bytes.len() + 9,
+        _ => 12,
+    }
+}
+
+/// Refuses what the server would refuse, which then closes the connection.
+pub(crate) fn check_size(what: &str, size: usize, max_packet: usize) -> Result<(), MySqlError> {
+    if size < max_packet {
+        return Ok(());
+    }
+    let text = format!(
+        "the statement with {what} takes {size} bytes, and the server takes {max_packet} \
+         (max_allowed_packet): send less at once, or raise it"
+    );
+    Err(MySqlError::text(MySqlErrorKind::TooLarge, text))
 }
 
 /// Statements by their text.

@@ -6,7 +6,7 @@ use mysql_async::{Conn, Params, QueryResult, Row};
 use pool_core::Busy;
 use pool_sql::{Statement, Watch};
 
-use crate::cache::{Cache, Prepared, Text};
+use crate::cache::{Cache, Prepared, Text, check_size};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
 use crate::error::{MySqlError, MySqlErrorKind};
@@ -23,6 +23,8 @@ pub(crate) struct Call<'c> {
     cache: &'c mut Cache,
     left: &'c mut Leaves,
     common: &'c Common,
+    /// How much the server takes at once.
+    pub(crate) max_packet: usize,
     watch: Watch,
     _busy: Busy<'c>,
 }
@@ -61,6 +63,7 @@ impl MySqlConnection {
     /// Begins a statement, whatever is owed.
     pub(crate) async fn begin(&mut self, sql: Option<&str>) -> Result<Call<'_>, MySqlError> {
         self.is_used = true;
+        let max_packet = self.server().max_allowed_packet.map_or(usize::MAX, |max| max as usize);
         let Self { link, cache, left, common, activity, .. } = self;
         let busy = activity.busy();
         let mut statement = Statement::new("mysql");
@@ -68,7 +71,7 @@ impl MySqlConnection {
         link.check()?;
         let watch = Watch::begin(&common.observers, statement);
         link.begin().await?;
-        Ok(Call { link, cache, left, common, watch, _busy: busy })
+        Ok(Call { link, cache, left, common, max_packet, watch, _busy: busy })
     }
 }
 
@@ -84,6 +87,7 @@ impl<'c> Call<'c> {
 
     /// Sends a text of one or more statements, and waits for the first answer.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<(), MySqlError> {
+        check_size("its text", sql.len(), self.max_packet)?;
         self.leaves(left_by(sql));
         self.conn().query_iter(sql).await?;
         Ok(())
@@ -113,7 +117,7 @@ impl<'c> Call<'c> {
     /// Runs a prepared statement, and waits for the first answer.
     pub(crate) async fn exec(&mut self, sql: &str, params: Params) -> Result<(), MySqlError> {
         let prepared = self.prepared(sql).await?;
-        let values = prepared.values(sql, params)?;
+        let values = prepared.values(sql, params, self.max_packet)?;
         self.leaves(prepared.leaves);
         let sent = self.conn().exec_iter(&prepared.statement, values).await.map(drop);
         self.said(sql, sent)

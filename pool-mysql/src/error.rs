@@ -181,13 +181,9 @@ impl MySqlError {
 
     /// Whether the connection is as good as before: the server said no, or nothing was sent.
     pub(crate) fn leaves_a_connection(&self) -> bool {
-        match self.0.kind {
-            MySqlErrorKind::Disconnected | MySqlErrorKind::TooLarge => false,
-            _ => match &self.0.source {
-                Source::Driver(error) => !error.is_fatal(),
-                Source::Plan(_) | Source::Acquire(_) | Source::Text(_) => true,
-            },
-        }
+        let Source::Driver(error) = &self.0.source else { return true };
+        let ends = matches!(self.0.kind, MySqlErrorKind::Disconnected | MySqlErrorKind::TooLarge);
+        !error.is_fatal() && !ends
     }
 
     fn help(&self) -> &'static str {

@@ -130,13 +130,12 @@ impl<'c> Statements<'c> {
             call.leaves(prepared.leaves);
             let mut failed = None;
             // What does not fit ends the batch before it, without the driver's closing anything.
-            let rows = rows.into_iter().map_while(|row| match prepared.values(sql, row.into()) {
-                Ok(values) => Some(values),
-                Err(error) => {
-                    failed = Some(error);
-                    None
-                }
-            });
+            let max_packet = call.max_packet;
+            let fitting = |row: P| {
+                let values = prepared.values(sql, row.into(), max_packet);
+                values.map_err(|error| failed = Some(error)).ok()
+            };
+            let rows = rows.into_iter().map_while(fitting).fuse();
             let sent = call.conn().exec_batch(&prepared.statement, rows).await;
             call.said(sql, sent)?;
             failed.map_or(Ok(()), Err)
