@@ -112,14 +112,20 @@ impl MySqlManager {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).server.clone()
     }
 
-    /// Ends, on the server, the statement of a connection that is not used again. The number is never
-    /// given to another connection, so nobody else is hit, however late it comes.
-    async fn end_statement(&self, id: u32) -> Result<(), MySqlError> {
-        let Ok(_permit) = self.common.side.acquire().await else { return Ok(()) };
+    /// Ends, on its server, the statement of a connection that is not used again. A server gives no
+    /// number to two connections, so nobody else is hit, however late it comes; but behind a balancer
+    /// this connection may lead to another server, which gives the same numbers.
+    async fn end_statement(&self, id: u32, server: &MySqlServer) -> Result<bool, MySqlError> {
+        let Ok(_permit) = self.common.side.acquire().await else { return Ok(false) };
         let mut side = self.open().await?;
-        // An error says that it is gone already.
-        let _ = side.query_drop(format!("KILL {id}")).await;
-        Ok(side.disconnect().await?)
+        let same = MySqlServer::ask(&mut side).await?.identity;
+        let is_same = same.is_some() && same == server.identity;
+        if is_same {
+            // An error says that it is gone already.
+            let _ = side.query_drop(format!("KILL {id}")).await;
+        }
+        side.disconnect().await?;
+        Ok(is_same)
     }
 }
 
@@ -158,18 +164,20 @@ impl Manager for MySqlManager {
     }
 
     async fn close(&self, connection: MySqlConnection) {
-        let id = connection.id();
+        let (id, server) = (connection.id(), connection.shared_server().clone());
         let (mut conn, state) = connection.link.into_parts();
-        match state {
-            State::Ready | State::Lost => {}
+        let is_heard = match state {
+            State::Ready | State::Lost => false,
             // The server hears no goodbye before it has sent all rows.
-            State::Rows => drop(conn.ping().await),
-            State::Busy if !self.common.kills => {}
+            State::Rows => true,
+            State::Busy if !self.common.kills => false,
             State::Busy => {
-                let _ = timeout(KILL_WITHIN, self.end_statement(id)).await;
-                // Its error, if it had one, so that the goodbye is heard.
-                drop(conn.ping().await);
+                let ended = timeout(KILL_WITHIN, self.end_statement(id, &server)).await;
+                matches!(ended, Ok(Ok(true)))
             }
+        };
+        if is_heard {
+            drop(conn.ping().await);
         }
         drop(conn.disconnect().await);
     }

@@ -126,9 +126,11 @@ impl MySqlConnection {
     /// Runs the set-up statements, in the order in which they were written.
     pub(crate) async fn set_up(&mut self) -> Result<(), MySqlError> {
         let common = self.common.clone();
-        for statement in &common.set_up {
+        for (at, statement) in common.set_up.iter().enumerate() {
             let done = self.link.begin().await?.query_drop(statement.as_str()).await;
-            self.link.end(done).map_err(|error| error.at(&format!("set-up `{statement}`")))?;
+            // Not its text, in which there may be a secret.
+            let place = || format!("set-up statement {} of {}", at + 1, common.set_up.len());
+            self.link.end(done).map_err(|error| error.at(&place()))?;
         }
         Ok(())
     }

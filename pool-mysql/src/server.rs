@@ -18,6 +18,9 @@ pub struct MySqlServer {
     pub version: Option<String>,
     /// Whether it is MariaDB.
     pub is_mariadb: bool,
+    /// Which server it is, by its own words: host name, port and server id. Behind a balancer two
+    /// connections may lead to different ones.
+    pub identity: Option<String>,
     /// How many connections it has room for.
     pub max_connections: Option<u32>,
     /// How many of them one user may have.
@@ -31,7 +34,8 @@ pub struct MySqlServer {
 }
 
 const QUESTION: &str = "SELECT @@version, @@max_connections, @@max_user_connections, \
-     @@wait_timeout, @@max_allowed_packet, @@max_prepared_stmt_count";
+     @@wait_timeout, @@max_allowed_packet, @@max_prepared_stmt_count, \
+     CONCAT_WS(' ', @@hostname, @@port, @@server_id)";
 
 impl MySqlServer {
     /// By one round trip.
@@ -54,6 +58,7 @@ impl MySqlServer {
         Self {
             version,
             is_mariadb,
+            identity: row.get_opt(6).and_then(Result::ok),
             max_connections: small(1),
             max_user_connections: small(2).filter(|max| *max > 0),
             wait_timeout: number(3).map(Duration::from_secs),
