@@ -46,7 +46,7 @@ async fn parameters_that_do_not_fit_cost_nothing() {
     let there: Vec<i32> = connection.query("SELECT a FROM t").await.unwrap();
     assert_eq!(there, [1]);
     drop(connection);
-    answers(&mut *soon(pool.acquire()).await.unwrap(), 6).await;
+    answers(&mut soon(pool.acquire()).await.unwrap(), 6).await;
     assert_eq!(pool.snapshot().counts.created, 1, "the same connection");
 }
 
