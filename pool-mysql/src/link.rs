@@ -24,10 +24,6 @@ use crate::error::{MySqlError, MySqlErrorKind};
 pub(crate) struct Link {
     conn: Conn,
     state: State,
-    /// A transaction was ended by the server since the last rollback of ours. Whether what comes next
-    /// is committed by itself, or begins another one that no flag shows, is not the same for all
-    /// servers (MariaDB 10.11 does the first).
-    has_failed: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +44,7 @@ pub(crate) struct Status {
 impl Link {
     /// Over a connection on which nothing is outstanding.
     pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn, state: State::Ready, has_failed: false }
+        Self { conn, state: State::Ready }
     }
 
     pub(crate) fn conn(&self) -> &Conn {
@@ -121,7 +117,6 @@ impl Link {
         next: State,
     ) -> Result<T, MySqlError> {
         let said = done.map_err(Into::into);
-        self.has_failed |= said.as_ref().is_err_and(MySqlError::is_worth_a_new_transaction);
         self.state = match &said {
             Ok(_) => next,
             Err(error) if error.leaves_a_connection() => State::Ready,
@@ -134,16 +129,6 @@ impl Link {
     pub(crate) fn busy(&mut self) -> &mut Conn {
         debug_assert_eq!(self.state, State::Busy, "between begin and end");
         &mut self.conn
-    }
-
-    /// Whether a transaction may be open that no answer has told of.
-    pub(crate) fn has_failed(&self) -> bool {
-        self.has_failed
-    }
-
-    /// A `ROLLBACK` or `COMMIT` worked, which ends that one too.
-    pub(crate) fn forget_failure(&mut self) {
-        self.has_failed = false;
     }
 
     /// What the last answer said of the session; nothing, if it was an error.

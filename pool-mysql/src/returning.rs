@@ -37,7 +37,7 @@ impl MySqlConnection {
         if self.is_raw {
             return Condition::Dirty(Cause::Raw);
         }
-        let (Some(status), false) = (self.link.status(), self.link.has_failed()) else {
+        let Some(status) = self.link.status() else {
             return Condition::Dirty(Cause::Other("after an error"));
         };
         if status.in_transaction || self.owed.is_some() {
@@ -62,10 +62,9 @@ impl MySqlConnection {
         }
         let status = self.link.ask_status().await?;
         let in_transaction = status.is_none_or(|status| status.in_transaction);
-        if in_transaction || self.owed.is_some() || self.link.has_failed() {
+        if in_transaction {
             let rolled_back = self.link.begin().await?.query_drop("ROLLBACK").await;
             self.link.end(rolled_back)?;
-            self.link.forget_failure();
             if self.link.status().is_none_or(|status| status.in_transaction) {
                 return Ok(Reset::Discard);
             }

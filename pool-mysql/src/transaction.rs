@@ -120,9 +120,6 @@ impl MySqlTransaction<'_> {
         let done = call.run(sql).await;
         call.end(done)?;
         self.has_ended = true;
-        if self.depth == 0 {
-            self.connection.link.forget_failure();
-        }
         Ok(())
     }
 
@@ -162,16 +159,13 @@ impl MySqlConnection {
     /// Does what a dropped transaction owes.
     pub(crate) async fn undo(&mut self) -> Result<(), MySqlError> {
         let Some(depth) = self.owed else { return Ok(()) };
-        // If the server has undone more already, there is no such savepoint.
+        // If not, the server has undone it already.
         let is_there = self.link.ask_status().await?.is_some_and(|status| status.in_transaction);
-        if depth == 0 || is_there {
+        if is_there {
             let sql = undo(depth);
             let mut call = self.begin(Some(&sql)).await?;
             let done = call.run(&sql).await;
             call.end(done)?;
-        }
-        if depth == 0 {
-            self.link.forget_failure();
         }
         self.owed = None;
         Ok(())

@@ -59,6 +59,7 @@ impl Place {
             format!("CREATE DATABASE {name}"),
             format!("CREATE USER {name}@'%'"),
             format!("GRANT ALL ON {name}.* TO {name}@'%'"),
+            format!("GRANT PROCESS ON *.* TO {name}@'%'"),
         ] {
             admin.query_drop(sql).await.unwrap();
         }

@@ -8,9 +8,16 @@ use crate::soon;
 
 /// Asks something with one right answer, outside any transaction.
 async fn is_in_step(connection: &mut MySqlConnection) {
+    let in_transaction = match connection.server().is_mariadb {
+        true => "@@in_transaction",
+        false => {
+            "(SELECT COUNT(*) FROM information_schema.innodb_trx \
+             WHERE trx_mysql_thread_id = CONNECTION_ID())"
+        }
+    };
     for nonce in [11_i64, 12, 13] {
-        let answer: Option<(i64, i64)> =
-            connection.exec_first("SELECT ?, @@in_transaction", (nonce,)).await.unwrap();
+        let asked = format!("SELECT ?, {in_transaction}");
+        let answer: Option<(i64, i64)> = connection.exec_first(asked, (nonce,)).await.unwrap();
         assert_eq!(answer, Some((nonce, 0)));
     }
 }
