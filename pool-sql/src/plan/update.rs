@@ -11,7 +11,7 @@ const MAX_ROWS: usize = 250;
 ///
 /// The values of a row are those of the key, in the order of the [`key`](Update::key) calls, then
 /// those of the columns. A key given twice in one batch gets one of its values; which one is not
-/// defined. PostgreSQL wants the right to read the columns too, not only to update them.
+/// defined. PostgreSQL and MySQL want the right to read the columns too, not only to update them.
 ///
 /// ```
 /// use pool_sql::{Dialect, Update};
@@ -109,10 +109,11 @@ impl Update {
                 self.matching(&mut sql);
             }
             Dialect::MySql => {
-                sql.text("JOIN (SELECT ").list(", ", self.names(), |sql, name| {
-                    sql.placeholder().text(" AS ").name(name);
-                });
-                for _ in 1..rows {
+                // As for PostgreSQL: without the columns' types, bytes would be text of the session,
+                // and text would not have the columns' collation.
+                sql.text("JOIN (SELECT ").names(self.names()).text(" FROM ").table(&self.table);
+                sql.text(" WHERE FALSE");
+                for _ in 0..rows {
                     sql.text(" UNION ALL SELECT ").placeholders(self.width());
                 }
                 sql.text(") AS v ON ");
@@ -199,8 +200,8 @@ mod tests {
         );
         assert_eq!(
             plan.sql(Dialect::MySql, 2).unwrap(),
-            "UPDATE `t` AS t JOIN (SELECT ? AS `a`, ? AS `b`, ? AS `c` UNION ALL SELECT ?, ?, ?) \
-             AS v ON t.`a` = v.`a` AND t.`b` = v.`b` SET t.`c` = v.`c`"
+            "UPDATE `t` AS t JOIN (SELECT `a`, `b`, `c` FROM `t` WHERE FALSE \
+             UNION ALL SELECT ?, ?, ? UNION ALL SELECT ?, ?, ?) AS v ON t.`a` = v.`a` AND t.`b` = v.`b` SET t.`c` = v.`c`"
         );
     }
 
