@@ -36,6 +36,11 @@ impl Text {
         Ok(Self { sql: parsed.query().to_vec(), names, leaves: left_by(sql) })
     }
 
+    /// A text of our own: without names, and leaving nothing. It is not looked at.
+    pub(crate) fn own(sql: &str) -> Self {
+        Self { sql: sql.into(), names: Vec::new(), leaves: Leaves::Nothing }
+    }
+
     pub(crate) fn sql(&self) -> Vec<u8> {
         self.sql.clone()
     }

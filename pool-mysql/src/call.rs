@@ -100,12 +100,25 @@ impl<'c> Call<'c> {
 
     /// Finds a statement prepared, or prepares it.
     pub(crate) async fn prepared(&mut self, sql: &str) -> Result<Prepared, MySqlError> {
+        self.find_or_prepare(sql, Text::parse).await
+    }
+
+    /// The same for a text of our own, which has no names and leaves nothing.
+    pub(crate) async fn prepared_own(&mut self, sql: &str) -> Result<Prepared, MySqlError> {
+        self.find_or_prepare(sql, |sql| Ok(Text::own(sql))).await
+    }
+
+    async fn find_or_prepare(
+        &mut self,
+        sql: &str,
+        text: impl FnOnce(&str) -> Result<Text, MySqlError>,
+    ) -> Result<Prepared, MySqlError> {
         if let Some(found) = self.cache.find(sql) {
             self.common.statements.hit();
             return Ok(found);
         }
         self.common.statements.miss();
-        let text = Text::parse(sql)?;
+        let text = text(sql)?;
         let statement = self.conn().prep(text.sql()).await?;
         let prepared = text.prepared_as(statement);
         if let Some(old) = self.cache.keep(sql, prepared.clone()) {
@@ -117,13 +130,29 @@ impl<'c> Call<'c> {
     /// Runs a prepared statement, and waits for the first answer.
     pub(crate) async fn exec(&mut self, sql: &str, params: Params) -> Result<(), MySqlError> {
         let prepared = self.prepared(sql).await?;
+        self.exec_prepared(sql, prepared, params).await
+    }
+
+    /// The same with a text of our own, which has no names and leaves nothing.
+    pub(crate) async fn exec_own(&mut self, sql: &str, params: Params) -> Result<(), MySqlError> {
+        let prepared = self.prepared_own(sql).await?;
+        self.exec_prepared(sql, prepared, params).await
+    }
+
+    async fn exec_prepared(
+        &mut self,
+        sql: &str,
+        prepared: Prepared,
+        params: Params,
+    ) -> Result<(), MySqlError> {
         let values = prepared.values(sql, params, self.max_packet)?;
         self.leaves(prepared.leaves);
         let sent = self.conn().exec_iter(&prepared.statement, values).await.map(drop);
         self.said(sql, sent)
     }
 
-    /// Takes a statement out of the cache that the server has forgotten.
+    /// A prepared statement was run so: its answer tells of the session, and it is taken out of the
+    /// cache if the server has forgotten it.
     pub(crate) fn said<T>(
         &mut self,
         sql: &str,

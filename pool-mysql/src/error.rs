@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use mysql_async::{DriverError, IoError, ServerError};
@@ -20,6 +21,8 @@ struct Inner {
     kind: MySqlErrorKind,
     /// Which server, where that is the question.
     server: Option<Arc<str>>,
+    /// Which rows of a batch, where it is of some.
+    rows: Option<Range<u64>>,
     source: Source,
 }
 
@@ -89,7 +92,7 @@ pub enum MySqlErrorKind {
 
 impl MySqlError {
     fn new(kind: MySqlErrorKind, source: Source) -> Self {
-        Self(Arc::new(Inner { kind, server: None, source }))
+        Self(Arc::new(Inner { kind, server: None, rows: None, source }))
     }
 
     pub(crate) fn text(kind: MySqlErrorKind, text: impl Into<String>) -> Self {
@@ -116,6 +119,14 @@ impl MySqlError {
         }
     }
 
+    /// The same, with the rows of a batch among which is the one that it is about.
+    pub(crate) fn of_rows(self, rows: Range<u64>) -> Self {
+        match Arc::try_unwrap(self.0) {
+            Ok(inner) => Self(Arc::new(Inner { rows: Some(rows), ..inner })),
+            Err(shared) => Self(shared),
+        }
+    }
+
     /// The same, with what it happened at.
     pub(crate) fn at(self, place: &str) -> Self {
         Self::text(self.kind(), format!("{place}: {self}"))
@@ -129,6 +140,12 @@ impl MySqlError {
     /// The server's number for it, if it was the server that said it: 1062 is a duplicate key.
     pub fn code(&self) -> Option<u16> {
         self.db().map(|said| said.code)
+    }
+
+    /// Of a batch's statement that the server refused: the row that it was about, counted from 0; or
+    /// the rows of the statement, where the server does not say which. MariaDB says it since 10.7.
+    pub fn rows(&self) -> Option<Range<u64>> {
+        self.0.rows.clone()
     }
 
     /// What the server said. It may quote values.
@@ -216,6 +233,11 @@ impl fmt::Display for MySqlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(server) = &self.0.server {
             write!(f, "{server}: ")?;
+        }
+        match &self.0.rows {
+            None => {}
+            Some(rows) if rows.end - rows.start == 1 => write!(f, "row {}: ", rows.start)?,
+            Some(rows) => write!(f, "rows {} to {}: ", rows.start, rows.end - 1)?,
         }
         match self.help() {
             "" => write!(f, "{}", self.0.source),

@@ -111,6 +111,11 @@ impl MySqlTransaction<'_> {
         self.finish(&undo).await
     }
 
+    /// What a batch is all or nothing by: a savepoint.
+    pub(crate) async fn nested(&mut self) -> Result<MySqlTransaction<'_>, MySqlError> {
+        self.savepoint().await
+    }
+
     async fn finish(&mut self, sql: &str) -> Result<(), MySqlError> {
         let connection = &mut *self.connection;
         if self.depth == 0 {
@@ -128,12 +133,7 @@ impl MySqlTransaction<'_> {
     /// # Errors
     /// The server's, or that the connection is lost.
     pub async fn savepoint(&mut self) -> Result<MySqlTransaction<'_>, MySqlError> {
-        let depth = self.depth + 1;
-        let sql = format!("SAVEPOINT pool_{depth}");
-        let mut call = self.connection.call_within(Some(&sql)).await?;
-        let begun = call.run(&sql).await;
-        call.end(begun)?;
-        Ok(MySqlTransaction { connection: self.connection, depth, has_ended: false })
+        self.connection.savepoint(self.depth + 1).await
     }
 }
 
@@ -156,6 +156,25 @@ fn undo(depth: u32) -> String {
 }
 
 impl MySqlConnection {
+    /// What a batch is all or nothing by: a transaction, or a savepoint if a text has begun one.
+    pub(crate) async fn nested(&mut self) -> Result<MySqlTransaction<'_>, MySqlError> {
+        if self.owed.is_some() {
+            self.undo().await?;
+        }
+        if self.link.ask_status().await?.is_some_and(|status| status.in_transaction) {
+            return self.savepoint(1).await;
+        }
+        self.transaction().await
+    }
+
+    async fn savepoint(&mut self, depth: u32) -> Result<MySqlTransaction<'_>, MySqlError> {
+        let sql = format!("SAVEPOINT pool_{depth}");
+        let mut call = self.call_within(Some(&sql)).await?;
+        let begun = call.run(&sql).await;
+        call.end(begun)?;
+        Ok(MySqlTransaction { connection: self, depth, has_ended: false })
+    }
+
     /// Does what a dropped transaction owes.
     pub(crate) async fn undo(&mut self) -> Result<(), MySqlError> {
         let Some(depth) = self.owed else { return Ok(()) };

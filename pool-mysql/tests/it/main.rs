@@ -1,6 +1,7 @@
 //! MariaDB for real: a server of its own for each group of tests. Every test ends by a hard deadline;
 //! none depends on how fast the machine is.
 
+mod batches;
 mod pitfalls;
 mod place;
 mod returning;

@@ -1,0 +1,177 @@
+//! Writing: chunks of rows in one transaction, in bulk or as statements of many rows.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{BinaryProtocol, Params, Value as Sent};
+use pool_sql::{BatchReport, Progress, Value, split_tail};
+
+use super::encode::too_large;
+use super::joins::joins;
+use super::limits::Limits;
+use super::plan::{Plan, Texts};
+use super::{bulk, row_number};
+use crate::call::Call;
+use crate::error::{MySqlError, MySqlErrorKind};
+use crate::transaction::MySqlTransaction;
+
+/// What a batch may be of.
+pub(super) trait Rows<'r>: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send {}
+
+impl<'r, I> Rows<'r> for I where I: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send {}
+
+/// Writes the rows within the transaction or savepoint that `begin` begins; without rows it does not.
+pub(super) async fn write<'c, 'r>(
+    begin: impl Future<Output = Result<MySqlTransaction<'c>, MySqlError>> + Send,
+    plan: Plan<'_>,
+    limits: Limits,
+    rows: impl Rows<'r>,
+    mut progress: impl FnMut(Progress) + Send,
+) -> Result<BatchReport, MySqlError> {
+    let chunker = plan.chunker(limits);
+    let mut texts = Texts::new(plan);
+    texts.of(1)?; // a plan that lacks something sends nothing
+    let mut chunks = chunker.chunks(rows);
+    let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
+
+    let mut tx = begin.await?;
+    let is_bulk = tx.connection.server().is_mariadb && bulk::is_agreed(tx.connection.link.conn());
+    let max_rows = chunker.rows_per_statement();
+    let mut writer = Writer {
+        tx: &mut tx,
+        plan,
+        limits,
+        texts,
+        is_bulk,
+        max_rows,
+        report: BatchReport::default(),
+    };
+    let mut so_far = Progress::default();
+    let done = async {
+        for chunk in std::iter::once(Ok(first)).chain(chunks) {
+            let chunk = chunk?;
+            let count = chunk.len();
+            writer.chunk(&chunk).await?;
+            so_far.add_chunk(count);
+            progress(so_far);
+        }
+        Ok(writer.report)
+    }
+    .await;
+    match done {
+        Ok(report) => tx.commit().await.map(|()| report),
+        Err(error) => {
+            // Why it could not be undone, if so, is the lesser news: then the server has undone it, or
+            // the connection is lost.
+            let _ = tx.rollback().await;
+            Err(error)
+        }
+    }
+}
+
+struct Writer<'t, 'c, 'p> {
+    tx: &'t mut MySqlTransaction<'c>,
+    plan: Plan<'p>,
+    limits: Limits,
+    texts: Texts<'p>,
+    /// The bulk protocol can be used.
+    is_bulk: bool,
+    max_rows: usize,
+    report: BatchReport,
+}
+
+impl Writer<'_, '_, '_> {
+    async fn chunk<'r>(&mut self, chunk: &[impl AsRef<[Value<'r>]>]) -> Result<(), MySqlError> {
+        let from = self.report.rows;
+        let rows = (from..).zip(chunk).map(|(at, row)| self.plan.row(row.as_ref(), at));
+        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+        let is_joined = joins(self.tx, self.plan, &rows).await?;
+        // An update in bulk is one for each row all the same, to the server.
+        let is_bulk = self.plan.key_width() == 0 || !is_joined;
+        if is_bulk && rows.len() > 1 && self.is_bulk && bulk::is_uniform(&rows) {
+            return self.bulk(rows).await;
+        }
+        for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
+            let rest = rows.split_off(count);
+            self.statement(std::mem::replace(&mut rows, rest)).await?;
+        }
+        Ok(())
+    }
+
+    /// All rows by one statement that has all of their values.
+    async fn statement(&mut self, mut rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
+        let count = rows.len();
+        let values = match rows.pop() {
+            Some(mut row) if count == 1 => {
+                self.plan.turn(&mut row);
+                row
+            }
+            last => rows.into_iter().chain(last).flatten().collect(),
+        };
+        if let Some(bytes) = too_large(&values, self.limits.max_packet) {
+            let text = format!(
+                "row {} takes {bytes} bytes, but the server takes packets of {} \
+                 (max_allowed_packet): raise it there, or store less in one row",
+                self.report.rows, self.limits.max_packet
+            );
+            return Err(MySqlError::text(MySqlErrorKind::Params, text));
+        }
+        let sql = self.texts.of(count)?;
+        let mut call = self.call(&sql).await?;
+        let done = async {
+            call.exec_own(&sql, Params::Positional(values)).await?;
+            call.read::<BinaryProtocol>(drop).await
+        }
+        .await;
+        let ended = call.end(done);
+        self.note(count, ended).await
+    }
+
+    /// All rows by the statement for one of them.
+    async fn bulk(&mut self, mut rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
+        let count = rows.len();
+        rows.iter_mut().for_each(|row| self.plan.turn(row));
+        let sql = self.texts.of(1)?;
+        let mut call = self.call(&sql).await?;
+        let done = async {
+            let prepared = call.prepared_own(&sql).await?;
+            let sent = call.conn().exec_batch(&prepared.statement, rows).await;
+            call.said(&sql, sent)
+        }
+        .await;
+        let ended = call.end(done);
+        self.note(count, ended).await
+    }
+
+    async fn call(&mut self, sql: &Arc<str>) -> Result<Call<'_>, MySqlError> {
+        self.tx.on().call(Some(sql)).await
+    }
+
+    /// Counts a statement; or says which of its rows it failed of.
+    async fn note(
+        &mut self,
+        count: usize,
+        ended: Result<(), MySqlError>,
+    ) -> Result<(), MySqlError> {
+        let from = self.report.rows;
+        match ended {
+            Ok(()) => {
+                self.report.add_statement(count, self.tx.connection.link.conn().affected_rows());
+                Ok(())
+            }
+            Err(error) if error.db().is_none() => Err(error),
+            Err(error) if count == 1 => Err(error.of_rows(from..from + 1)),
+            // What it numbers are the table's rows then, or those of each row's own statement.
+            Err(error) if self.plan.key_width() > 0 => {
+                Err(error.of_rows(from..from + count as u64))
+            }
+            Err(error) => {
+                let among = from..from + count as u64;
+                let found = row_number::ask(self.tx.connection).await;
+                let found = found.map(|number| from + number - 1).filter(|at| among.contains(at));
+                Err(error.of_rows(found.map_or(among, |at| at..at + 1)))
+            }
+        }
+    }
+}
