@@ -120,6 +120,7 @@ impl<'c> Call<'c> {
         self.common.statements.miss();
         let text = text(sql)?;
         let statement = self.conn().prep(text.sql()).await?;
+        self.link.misled(true);
         let prepared = text.prepared_as(statement);
         if let Some(old) = self.cache.keep(sql, prepared.clone()) {
             self.conn().close(old).await?;
@@ -158,6 +159,7 @@ impl<'c> Call<'c> {
         sql: &str,
         done: Result<T, mysql_async::Error>,
     ) -> Result<T, MySqlError> {
+        self.link.misled(false);
         let said = done.map_err(MySqlError::from);
         if let Err(error) = &said
             && error.code().is_some_and(|code| FORGOTTEN.contains(&code))

@@ -24,6 +24,9 @@ use crate::error::{MySqlError, MySqlErrorKind};
 pub(crate) struct Link {
     conn: Conn,
     state: State,
+    /// The last answer was to a prepare. The driver takes that for one with a status in it, and reads
+    /// the status off its number of columns.
+    is_misled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +47,7 @@ pub(crate) struct Status {
 impl Link {
     /// Over a connection on which nothing is outstanding.
     pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn, state: State::Ready }
+        Self { conn, state: State::Ready, is_misled: false }
     }
 
     pub(crate) fn conn(&self) -> &Conn {
@@ -85,10 +88,16 @@ impl Link {
         }
         self.check()?;
         self.state = State::Busy;
+        self.is_misled = false;
         Ok(&mut self.conn)
     }
 
-    /// The same, for the next rows of the last answer.
+    /// Whether the last answer was to a prepare, which says nothing of the session.
+    pub(crate) fn misled(&mut self, is_misled: bool) {
+        self.is_misled = is_misled;
+    }
+
+    /// As [`begin`](Self::begin), for the next rows of the last answer.
     pub(crate) fn go_on(&mut self) -> Result<&mut Conn, MySqlError> {
         self.check()?;
         self.state = State::Busy;
@@ -131,8 +140,11 @@ impl Link {
         &mut self.conn
     }
 
-    /// What the last answer said of the session; nothing, if it was an error.
+    /// What the last answer said of the session; nothing, if it was an error, or to a prepare.
     pub(crate) fn status(&self) -> Option<Status> {
+        if self.is_misled {
+            return None;
+        }
         let flags = self.conn.last_ok_packet()?.status_flags();
         Some(Status {
             in_transaction: flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS),

@@ -4,6 +4,7 @@
 mod batches;
 mod pitfalls;
 mod place;
+mod preparing;
 mod returning;
 mod transactions;
 
