@@ -2,6 +2,7 @@
 //! none depends on how fast the machine is.
 
 mod batches;
+mod conformance;
 mod pitfalls;
 mod place;
 mod preparing;

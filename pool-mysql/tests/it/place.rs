@@ -3,13 +3,14 @@
 //! With `POOL_TEST_MYSQL_URL` (`mysql://root:secret@host:3306`, an account that may do everything)
 //! the shared server is that one, so that the same tests run against MySQL.
 
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use pool_mysql::mysql_async::prelude::{FromRow, Queryable};
 use pool_mysql::mysql_async::{Conn, Opts};
-use pool_mysql::{MySqlBuilder, MySqlPool};
+use pool_mysql::{MySqlBuilder, MySqlConnection, MySqlPool};
 use pool_testkit::servers::MariaDb;
 use tokio::sync::Mutex;
 
@@ -27,9 +28,42 @@ pub(crate) fn shared() -> &'static str {
     &SERVER.get_or_init(start).0
 }
 
+/// The same with TLS, which takes `ssl-mode=required` to be used for sure.
+pub(crate) fn shared_with_tls() -> &'static str {
+    static SERVER: OnceLock<(String, MariaDb)> = OnceLock::new();
+    let start = || {
+        let signed = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let server = MariaDb::builder()
+            .file("server.crt", signed.cert.pem())
+            .file("server.key", signed.signing_key.serialize_pem())
+            .setting("ssl-cert", "../server.crt")
+            .setting("ssl-key", "../server.key")
+            .setting("max_connections", "400");
+        let server = server.start().expect("MariaDB starts");
+        (root(&server), server)
+    };
+    &SERVER.get_or_init(start).0
+}
+
 /// The superuser's way to a server.
 pub(crate) fn root(server: &MariaDb) -> String {
     format!("mysql://root@{}", server.address())
+}
+
+/// Where a server is, by its superuser's URL.
+pub(crate) fn address(root: &str) -> SocketAddr {
+    let address = root.rsplit(['@', '/']).next().unwrap();
+    address.to_socket_addrs().unwrap().next().unwrap()
+}
+
+/// Whether the session is in a transaction, as the server sees it.
+pub(crate) async fn in_transaction(connection: &mut MySqlConnection) -> bool {
+    if connection.server().is_mariadb {
+        return connection.query_first("SELECT @@in_transaction").await.unwrap().unwrap();
+    }
+    // What is refused within one.
+    let set = connection.query_drop("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ").await;
+    set.is_err_and(|error| error.code() == Some(1568))
 }
 
 /// A place of one's own on a server: a user, who tells its connections apart, and a database.
@@ -74,6 +108,13 @@ impl Place {
         self
     }
 
+    /// The same, with a parameter of the URL.
+    pub(crate) fn with(mut self, parameter: &str) -> Self {
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        self.url = format!("{}{mark}{parameter}", self.url);
+        self
+    }
+
     pub(crate) fn builder(&self) -> MySqlBuilder {
         MySqlPool::builder(&self.url).unwrap().max_size(4)
     }
@@ -91,6 +132,13 @@ impl Place {
     /// Tells the server as its superuser.
     pub(crate) async fn tell(&self, sql: &str) {
         self.admin.lock().await.query_drop(sql).await.unwrap();
+    }
+
+    /// Ends a connection, and waits until it is gone.
+    pub(crate) async fn kill(&self, id: u32) {
+        self.tell(&format!("KILL {id}")).await;
+        let gone = "SELECT 1 FROM information_schema.processlist";
+        self.until(&format!("NOT EXISTS ({gone} WHERE id = {id})")).await;
     }
 
     /// How many connections the server counts here.
