@@ -70,7 +70,10 @@ impl MySqlConnection {
         (statement.operation, statement.sql) = (activity.operation(), sql);
         link.check()?;
         let watch = Watch::begin(&common.observers, statement);
-        link.begin().await?;
+        if let Err(error) = link.begin().await {
+            watch.end(Some(error.observed()));
+            return Err(error);
+        }
         Ok(Call { link, cache, left, common, max_packet, watch, _busy: busy })
     }
 }
@@ -197,17 +200,23 @@ impl<'c> Call<'c> {
         done
     }
 
-    /// The answer has begun; its rows are read as their reader wants.
-    pub(crate) fn into_rows(
-        self,
+    /// The answer has begun; its rows are read as their reader wants. Without a watch, it has ended:
+    /// there are none.
+    pub(crate) async fn into_rows<P: Protocol>(
+        mut self,
         begun: Result<(), MySqlError>,
-    ) -> Result<(&'c mut Link, Watch), MySqlError> {
-        match begun {
-            Ok(()) => {
-                self.link.keep_rows(Ok::<_, MySqlError>(()))?;
-                Ok((self.link, self.watch))
-            }
-            Err(error) => self.end(Err(error)),
+    ) -> Result<(&'c mut Link, Option<Watch>), MySqlError> {
+        if let Err(error) = begun {
+            return self.end(Err(error));
         }
+        if QueryResult::<'_, '_, P>::new(self.conn()).is_empty() {
+            let done = self.read::<P>(drop).await; // the driver's note that there are none
+            let Self { link, watch, .. } = self;
+            let done = link.end(done);
+            watch.end(done.as_ref().err().map(MySqlError::observed));
+            return done.map(|()| (link, None));
+        }
+        self.link.keep_rows(Ok::<_, MySqlError>(()))?;
+        Ok((self.link, Some(self.watch)))
     }
 }

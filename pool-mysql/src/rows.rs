@@ -28,8 +28,8 @@ pub struct MySqlRows<'c, P> {
 }
 
 impl<'c, P: Protocol> MySqlRows<'c, P> {
-    pub(crate) fn new((link, watch): (&'c mut Link, Watch)) -> Self {
-        Self { link, watch: Some(watch), protocol: PhantomData }
+    pub(crate) fn new((link, watch): (&'c mut Link, Option<Watch>)) -> Self {
+        Self { link, watch, protocol: PhantomData }
     }
 
     /// The next row of this answer; `None` after its last. Where a text had several statements, or a

@@ -60,7 +60,7 @@ impl<'c> Statements<'c> {
     async fn query_iter(self, sql: &str) -> Result<MySqlRows<'c, TextProtocol>, MySqlError> {
         let mut call = self.call(Some(sql)).await?;
         let begun = call.query(sql).await;
-        call.into_rows(begun).map(MySqlRows::new)
+        call.into_rows::<TextProtocol>(begun).await.map(MySqlRows::new)
     }
 
     async fn exec_iter(
@@ -70,7 +70,7 @@ impl<'c> Statements<'c> {
     ) -> Result<MySqlRows<'c, BinaryProtocol>, MySqlError> {
         let mut call = self.call(Some(sql)).await?;
         let begun = call.exec(sql, params).await;
-        call.into_rows(begun).map(MySqlRows::new)
+        call.into_rows::<BinaryProtocol>(begun).await.map(MySqlRows::new)
     }
 
     async fn query_each(self, sql: &str, take: impl FnMut(Row)) -> Result<(), MySqlError> {

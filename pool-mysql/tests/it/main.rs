@@ -3,6 +3,7 @@
 
 mod batches;
 mod conformance;
+mod observing;
 mod pitfalls;
 mod place;
 mod preparing;

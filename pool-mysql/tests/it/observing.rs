@@ -1,0 +1,169 @@
+//! What observers are told: each statement once, with its outcome, dropped ones too.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use pool_mysql::pool_sql::{ErrorCode, Outcome, Statement, StatementObserver};
+use pool_mysql::{MySqlErrorKind, MySqlPool};
+use pool_testkit::poll_times;
+use tokio::time::timeout;
+
+use crate::place::Place;
+use crate::soon;
+
+#[derive(Default)]
+struct Log {
+    started: Mutex<Vec<String>>,
+    finished: Mutex<Vec<String>>,
+}
+
+impl StatementObserver for Log {
+    fn started(&self, statement: &Statement<'_>) {
+        self.started.lock().unwrap().push(statement.sql.unwrap_or("-").to_owned());
+    }
+
+    fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
+        assert_eq!(statement.backend, "mysql");
+        let error = outcome.error.as_ref().map_or("ok", ErrorCode::as_str);
+        let operation = statement.operation.unwrap_or("-");
+        let sql = statement.sql.unwrap_or("-");
+        self.finished.lock().unwrap().push(format!("{operation}: {sql}: {error}"));
+    }
+}
+
+impl Log {
+    /// What was told since the last time. Whatever began has ended.
+    fn told(&self) -> Vec<String> {
+        let started = std::mem::take(&mut *self.started.lock().unwrap());
+        let finished = std::mem::take(&mut *self.finished.lock().unwrap());
+        let mut ended: Vec<_> = finished
+            .iter()
+            .map(|line| line.split_once(": ").unwrap().1.rsplit_once(": ").unwrap().0.to_owned())
+            .collect();
+        let mut begun = started;
+        begun.sort();
+        ended.sort();
+        assert_eq!(begun, ended, "each that began ends, once");
+        finished
+    }
+}
+
+async fn observed(place: &Place) -> (MySqlPool, Arc<Log>) {
+    let log = Arc::new(Log::default());
+    let pool = place.builder().max_size(1).observer(log.clone()).build().await.unwrap();
+    assert_eq!(log.told(), [""; 0], "the pool's own questions are nobody's statements");
+    (pool, log)
+}
+
+#[tokio::test]
+async fn every_statement_is_told_once_with_its_operation_and_outcome() {
+    let place = Place::new().await;
+    place.tell(&format!("CREATE TABLE {}.t (x int)", place.name)).await;
+    let (pool, log) = observed(&place).await;
+    let mut connection = soon(pool.acquire().operation("list")).await.unwrap();
+    let _: Option<String> = connection.exec_first("SELECT ?", ("a secret",)).await.unwrap();
+    let _: Vec<i64> = connection.query("SELECT 1; SELECT 2").await.unwrap();
+    connection.query_drop("SELECT nothing").await.unwrap_err();
+    connection.exec_drop("SELECT ?", (1, 2)).await.unwrap_err();
+    connection.exec_batch("INSERT INTO t VALUES (?)", [(1,), (2,)]).await.unwrap();
+    connection.prep("SELECT 3").await.unwrap();
+    connection.ping().await.unwrap();
+    let mut tx = connection.transaction().await.unwrap();
+    tx.query_drop("SELECT 4").await.unwrap();
+    let mut savepoint = tx.savepoint().await.unwrap();
+    savepoint.query_drop("SELECT 5").await.unwrap();
+    drop(savepoint);
+    tx.query_drop("SELECT 6").await.unwrap();
+    tx.commit().await.unwrap();
+    drop(connection.transaction().await.unwrap());
+    connection.query_drop("SELECT 7").await.unwrap();
+    assert_eq!(
+        log.told(),
+        [
+            "list: SELECT ?: ok",
+            "list: SELECT 1; SELECT 2: ok",
+            "list: SELECT nothing: 1054",
+            "list: SELECT ?: params",
+            "list: INSERT INTO t VALUES (?): ok",
+            "list: SELECT 3: ok",
+            "list: -: ok",
+            "list: START TRANSACTION: ok",
+            "list: SELECT 4: ok",
+            "list: SAVEPOINT pool_1: ok",
+            "list: SELECT 5: ok",
+            "list: ROLLBACK TO SAVEPOINT pool_1; RELEASE SAVEPOINT pool_1: ok",
+            "list: SELECT 6: ok",
+            "list: COMMIT: ok",
+            "list: START TRANSACTION: ok",
+            "list: ROLLBACK: ok",
+            "list: SELECT 7: ok",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn rows_that_are_read_one_by_one_are_one_statement() {
+    let place = Place::new().await;
+    let (pool, log) = observed(&place).await;
+    let mut connection = soon(pool.acquire().operation("read")).await.unwrap();
+    let sql = "SELECT 1 UNION SELECT 2";
+    let mut rows = connection.query_iter(sql).await.unwrap();
+    assert!(log.finished.lock().unwrap().is_empty(), "it goes on until its last row");
+    while rows.next().await.unwrap().is_some() {}
+    assert_eq!(rows.next().await.unwrap(), None);
+    drop(rows);
+    assert_eq!(log.told(), [format!("read: {sql}: ok")]);
+    // No rows at all.
+    drop(connection.query_iter("DO 1").await.unwrap());
+    // What fails at a later row.
+    let fails = "SELECT 1 UNION ALL SELECT (SELECT 1 UNION SELECT 2)";
+    let failed = async {
+        let mut rows = connection.query_iter(fails).await?;
+        while rows.next().await?.is_some() {}
+        Ok::<_, pool_mysql::MySqlError>(())
+    };
+    assert_eq!(failed.await.unwrap_err().code(), Some(1242));
+    let told = log.told();
+    assert_eq!(told, ["read: DO 1: ok".to_owned(), format!("read: {fails}: 1242")]);
+    // Nobody reads it to its end; and when the next one would, the connection is gone.
+    drop(connection.query_iter(sql).await.unwrap());
+    connection.ping().await.unwrap();
+    assert_eq!(log.told(), [format!("read: {sql}: cancelled"), "read: -: ok".to_owned()]);
+    let endless = "SELECT seq, REPEAT('x', 1000) FROM seq_1_to_1000000";
+    let endless = match connection.server().is_mariadb {
+        true => endless,
+        false => {
+            "SELECT REPEAT('x', 1000) FROM information_schema.columns a, information_schema.columns b"
+        }
+    };
+    drop(connection.query_iter(endless).await.unwrap());
+    place.kill((*connection).id()).await;
+    let lost = connection.ping().await.unwrap_err();
+    assert_eq!(lost.kind(), MySqlErrorKind::Disconnected);
+    assert_eq!(log.told()[1], "read: -: disconnected");
+}
+
+#[tokio::test]
+async fn what_is_dropped_is_told_as_cancelled_and_what_is_refused_is_not_told() {
+    let place = Place::new().await;
+    let (pool, log) = observed(&place).await;
+    let mut connection = soon(pool.acquire().operation("slow")).await.unwrap();
+    let slow = connection.query_drop("SELECT SLEEP(30)");
+    timeout(Duration::from_millis(20), slow).await.unwrap_err();
+    let refused = connection.query_drop("SELECT 1").await.unwrap_err();
+    assert_eq!(refused.kind(), MySqlErrorKind::Abandoned);
+    drop(connection);
+    assert_eq!(log.told(), ["slow: SELECT SLEEP(30): cancelled"]);
+    // Wherever it is dropped.
+    for polls in 1..=4 {
+        let mut connection = soon(pool.acquire().operation("slow")).await.unwrap();
+        let slow = connection.exec_drop("SELECT ?, SLEEP(0.05)", (1,));
+        let ended = poll_times(slow, polls, true).await.is_some();
+        drop(connection);
+        let how = if ended { "ok" } else { "cancelled" };
+        assert_eq!(log.told(), [format!("slow: SELECT ?, SLEEP(0.05): {how}")]);
+    }
+    // What the pool does with it behind the scenes is nobody's statement.
+    drop(soon(pool.acquire()).await.unwrap());
+    assert_eq!(log.told(), [""; 0]);
+}
