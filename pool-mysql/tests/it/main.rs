@@ -1,7 +1,9 @@
 //! MariaDB for real: a server of its own for each group of tests. Every test ends by a hard deadline;
 //! none depends on how fast the machine is.
 
+mod abandoning;
 mod batches;
+mod cancelling;
 mod conformance;
 mod observing;
 mod pitfalls;

@@ -66,6 +66,18 @@ pub(crate) async fn in_transaction(connection: &mut MySqlConnection) -> bool {
     set.is_err_and(|error| error.code() == Some(1568))
 }
 
+/// All slots are there: as many connections as there may be can be held at once, and each gives the
+/// right answer.
+pub(crate) async fn is_whole(pool: &MySqlPool) {
+    let mut held = Vec::new();
+    for nonce in 0..pool.snapshot().max_size {
+        let mut connection = crate::soon(pool.acquire()).await.unwrap();
+        let answer = connection.exec_first("SELECT ?", (nonce,));
+        assert_eq!(crate::soon(answer).await.unwrap(), Some(nonce));
+        held.push(connection);
+    }
+}
+
 /// A place of one's own on a server: a user, who tells its connections apart, and a database.
 pub(crate) struct Place {
     pub(crate) url: String,

@@ -1,0 +1,179 @@
+//! R14: what a dropped future has left running ends on the server too, and at what cost.
+
+use std::time::Duration;
+
+use pool_mysql::MySqlPool;
+use pool_testkit::poll_times;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::place::{Place, is_whole};
+use crate::soon;
+
+const SLOW: &str = "SELECT SLEEP(30)";
+
+/// Begins it, and drops it once it runs.
+async fn give_up(place: &Place, pool: &MySqlPool, sql: &str) {
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    let running = place.until(
+        "EXISTS (SELECT 1 FROM information_schema.processlist WHERE mine \
+         AND command IN ('Query', 'Execute'))",
+    );
+    tokio::select! {
+        done = connection.exec_drop(sql, ()) => panic!("{sql}: {done:?}"),
+        () = running => {}
+    }
+}
+
+#[tokio::test]
+async fn r14_a_dropped_statement_is_ended_on_the_server() {
+    let place = Place::new().await;
+    let pool = place.one().await;
+    let begun = Instant::now();
+    give_up(&place, &pool, SLOW).await;
+    place.until_quiet().await; // within 45 s
+    assert!(begun.elapsed() < Duration::from_secs(25), "it has ended by itself");
+    is_whole(&pool).await;
+    assert_eq!(place.connections().await, 1);
+}
+
+#[tokio::test]
+async fn r14_a_dropped_wait_for_a_lock_is_ended_on_the_server() {
+    let place = Place::new().await;
+    place.tell(&format!("CREATE TABLE {}.t (id int PRIMARY KEY)", place.name)).await;
+    place.tell(&format!("INSERT INTO {}.t VALUES (1), (2)", place.name)).await;
+    let (holding, pool) = (place.one().await, place.one().await);
+    let mut holder = soon(holding.acquire()).await.unwrap();
+    let mut tx = holder.transaction().await.unwrap();
+    tx.query_drop("DELETE FROM t WHERE id = 1").await.unwrap();
+    // What it has locked itself goes too: 50 s is how long the wait would last.
+    let mut waiter = soon(pool.acquire()).await.unwrap();
+    let mut waiting = waiter.transaction().await.unwrap();
+    waiting.query_drop("DELETE FROM t WHERE id = 2").await.unwrap();
+    let wait = waiting.query_drop("DELETE FROM t WHERE id = 1");
+    timeout(Duration::from_millis(300), wait).await.unwrap_err();
+    drop(waiting);
+    drop(waiter);
+    let begun = Instant::now();
+    // Before, it would be a deadlock.
+    let transactions = "SELECT count(*) FROM information_schema.innodb_trx \
+                        JOIN information_schema.processlist ON trx_mysql_thread_id = id";
+    place.until(&format!("({transactions} WHERE mine) = 1")).await;
+    soon(tx.query_drop("DELETE FROM t WHERE id = 2")).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(25), "{:?}", begun.elapsed());
+    tx.commit().await.unwrap();
+    is_whole(&pool).await;
+}
+
+#[tokio::test]
+async fn if_told_so_a_dropped_statement_runs_on() {
+    let place = Place::new().await;
+    let pool = place.builder().max_size(1).kill_abandoned(false).build().await.unwrap();
+    give_up(&place, &pool, "SELECT SLEEP(5)").await;
+    let closed = async {
+        while pool.snapshot().counts.ended.broken == 0 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    soon(closed).await;
+    is_whole(&pool).await; // by another connection
+    place.until(
+        "EXISTS (SELECT 1 FROM information_schema.processlist WHERE mine AND info LIKE '%SLEEP%')",
+    )
+    .await;
+    place.until_quiet().await;
+    assert_eq!(place.connections().await, 1);
+}
+
+/// How many connections the pool has at the server at the most, until it is quiet there.
+async fn most_connections(place: &Place) -> usize {
+    let mut most = 0;
+    loop {
+        let now = place.connections().await;
+        most = most.max(now);
+        let running = format!(
+            "SELECT count(*) FROM information_schema.processlist \
+             WHERE user = '{}' AND command <> 'Sleep'",
+            place.name
+        );
+        if place.ask::<usize>(&running).await == 0 {
+            return most;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r1_many_given_up_at_once_take_two_side_connections() {
+    const MANY: u32 = 50;
+    let place = Place::new().await;
+    let pool = place.builder().max_size(MANY).config(|config| {
+        // On a busy machine.
+        config.close_timeout(Duration::from_secs(20))
+    });
+    let pool = pool.build().await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..MANY {
+        held.push(soon(pool.acquire()).await.unwrap());
+    }
+    for connection in &mut held {
+        let begun = poll_times(connection.query_drop(SLOW), 1, true).await;
+        assert!(begun.is_none());
+    }
+    place.until(&format!(
+        "(SELECT count(*) FROM information_schema.processlist WHERE mine AND info = '{SLOW}') = {MANY}"
+    ))
+    .await;
+    let begun = Instant::now();
+    drop(held);
+    let most = soon(most_connections(&place)).await;
+    println!("{MANY} ended in {:?}, {most} connections at most", begun.elapsed());
+    assert!(most <= MANY as usize + 2, "{most} connections");
+    assert!(begun.elapsed() < Duration::from_secs(25), "they have ended by themselves");
+    is_whole(&pool).await;
+    assert_eq!(pool.snapshot().counts.abandoned, 0);
+    assert_eq!(place.connections().await, MANY as usize);
+}
+
+/// R15: of a caller who panics in the middle of his rows nothing is left either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn r15_a_panic_between_two_rows_costs_that_connection_at_most() {
+    let place = Place::new().await;
+    let sql = "SELECT 'wrong' FROM information_schema.columns";
+    for way in 0..4 {
+        let pool = place.one().await;
+        let user = pool.clone();
+        let panics = tokio::spawn(async move {
+            let mut connection = user.acquire().await.unwrap();
+            match way {
+                0 => {
+                    let mut rows = connection.query_iter(sql).await.unwrap();
+                    rows.next().await.unwrap();
+                    panic!("between two rows");
+                }
+                1 => {
+                    let mut tx = connection.transaction().await.unwrap();
+                    let mut rows = tx.exec_iter(sql, ()).await.unwrap();
+                    rows.next().await.unwrap();
+                    panic!("between two rows of a transaction");
+                }
+                2 => drop(
+                    connection.query_map(sql, |_: String| -> String { panic!("at a row") }).await,
+                ),
+                _ => {
+                    let slow = connection.query_drop(SLOW);
+                    let panics = async {
+                        sleep(Duration::from_millis(50)).await;
+                        panic!("beside a statement");
+                    };
+                    tokio::join!(slow, panics).0.unwrap();
+                }
+            }
+        });
+        assert!(soon(panics).await.unwrap_err().is_panic());
+        is_whole(&pool).await;
+        place.until_quiet().await;
+        assert_eq!(place.connections().await, 1, "way {way}");
+        let counts = pool.snapshot().counts;
+        assert!(counts.created <= 2, "way {way}: {counts:?}");
+        assert!(soon(pool.close(Duration::from_secs(20))).await.is_complete());
+    }
+}
