@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 
 use lru::LruCache;
 use mysql_async::{Params, Statement, Value};
+use mysql_common::constants::MAX_PAYLOAD_LEN;
 use mysql_common::named_params::ParsedNamedParams;
 
 use crate::error::{MySqlError, MySqlErrorKind};
@@ -57,7 +58,7 @@ impl Prepared {
         &self,
         sql: &str,
         params: Params,
-        max_packet: usize,
+        limit: Limit,
     ) -> Result<Params, MySqlError> {
         let error = |text: String| {
             MySqlError::text(MySqlErrorKind::Params, format!("{text} in the statement: {sql}"))
@@ -68,29 +69,49 @@ impl Prepared {
         if wanted != given {
             return Err(error(format!("{given} parameters given for {wanted} places")));
         }
-        check_size("its values", values.iter().map(size).sum(), max_packet)?;
+        limit.check(&values)?;
         Ok(Params::Positional(values))
     }
 }
 
-/// What a value takes in a packet, about.
-fn size(value: &Value) -> usize {
-    match value {
-        Value::Bytes(bytes) => bytes.len() + 9,
-        _ => 12,
-    }
+/// How much the server takes in one packet (`max_allowed_packet`). It closes the connection for more.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limit {
+    pub(crate) max_packet: usize,
+    /// Whether each value goes in packets of its own if there is no room for all in one.
+    pub(crate) apart: bool,
 }
 
-/// Refuses what the server would refuse, which then closes the connection.
-pub(crate) fn check_size(what: &str, size: usize, max_packet: usize) -> Result<(), MySqlError> {
-    if size < max_packet {
-        return Ok(());
+impl Limit {
+    /// For one text.
+    pub(crate) fn check_text(self, sql: &str) -> Result<(), MySqlError> {
+        self.check_size("its text", sql.len() + 1)
     }
-    let text = format!(
-        "the statement with {what} takes {size} bytes, and the server takes {max_packet} \
-         (max_allowed_packet): send less at once, or raise it"
-    );
-    Err(MySqlError::text(MySqlErrorKind::TooLarge, text))
+
+    fn check(self, values: &[Value]) -> Result<(), MySqlError> {
+        let sizes = || values.iter().map(|value| value.bin_len() as usize);
+        // Command, number, flags and a count; a bit and a type for each value.
+        let all = sizes().sum::<usize>() + 11 + values.len().div_ceil(8) + 2 * values.len();
+        if self.apart && all > MAX_PAYLOAD_LEN {
+            return self.check_size("one of its values", sizes().max().unwrap_or_default());
+        }
+        self.check_size("its values", all)
+    }
+
+    fn check_size(self, what: &str, size: usize) -> Result<(), MySqlError> {
+        let max_packet = self.max_packet;
+        if size < max_packet {
+            return Ok(());
+        }
+        let text = format!(
+            "{what} would take {size} bytes, and the server takes {max_packet} at once \
+             (max_allowed_packet): send less at once, or raise it"
+        );
+        Err(MySqlError::text(
+            MySqlErrorKind::TooLarge,
+            format!("the statement is too large: {text}"),
+        ))
+    }
 }
 
 /// Statements by their text.

@@ -6,7 +6,7 @@ use mysql_async::{Conn, Params, QueryResult, Row};
 use pool_core::Busy;
 use pool_sql::{Statement, Watch};
 
-use crate::cache::{Cache, Prepared, Text, check_size};
+use crate::cache::{Cache, Limit, Prepared, Text};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
 use crate::error::{MySqlError, MySqlErrorKind};
@@ -24,7 +24,7 @@ pub(crate) struct Call<'c> {
     left: &'c mut Leaves,
     common: &'c Common,
     /// How much the server takes at once.
-    pub(crate) max_packet: usize,
+    max_packet: usize,
     watch: Watch,
     _busy: Busy<'c>,
 }
@@ -83,6 +83,11 @@ impl<'c> Call<'c> {
         self.link.busy()
     }
 
+    /// How much one statement may take; whether its values may go apart.
+    pub(crate) fn limit(&self, apart: bool) -> Limit {
+        Limit { max_packet: self.max_packet, apart }
+    }
+
     /// It leaves something in the session, whether it works or not.
     pub(crate) fn leaves(&mut self, leaves: Leaves) {
         *self.left = leaves.max(*self.left);
@@ -90,7 +95,7 @@ impl<'c> Call<'c> {
 
     /// Sends a text of one or more statements, and waits for the first answer.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<(), MySqlError> {
-        check_size("its text", sql.len(), self.max_packet)?;
+        self.limit(true).check_text(sql)?;
         self.leaves(left_by(sql));
         self.conn().query_iter(sql).await?;
         Ok(())
@@ -121,6 +126,7 @@ impl<'c> Call<'c> {
             return Ok(found);
         }
         self.common.statements.miss();
+        self.limit(true).check_text(sql)?;
         let text = text(sql)?;
         let statement = self.conn().prep(text.sql()).await?;
         self.link.misled(true);
@@ -149,7 +155,7 @@ impl<'c> Call<'c> {
         prepared: Prepared,
         params: Params,
     ) -> Result<(), MySqlError> {
-        let values = prepared.values(sql, params, self.max_packet)?;
+        let values = prepared.values(sql, params, self.limit(true))?;
         self.leaves(prepared.leaves);
         let sent = self.conn().exec_iter(&prepared.statement, values).await.map(drop);
         self.said(sql, sent)

@@ -130,9 +130,9 @@ impl<'c> Statements<'c> {
             call.leaves(prepared.leaves);
             let mut failed = None;
             // What does not fit ends the batch before it, without the driver's closing anything.
-            let max_packet = call.max_packet;
+            let limit = call.limit(false);
             let fitting = |row: P| {
-                let values = prepared.values(sql, row.into(), max_packet);
+                let values = prepared.values(sql, row.into(), limit);
                 values.map_err(|error| failed = Some(error)).ok()
             };
             let rows = rows.into_iter().map_while(fitting).fuse();
