@@ -39,7 +39,30 @@
 //! * **Connecting** by TCP or unix socket, with five ssl modes; credentials asked for at each
 //!   connect; set-up statements in the order written. See [`url`] and [`MySqlOptions`].
 //! * **Batches**: see [`pool_sql::Batch`], which [`MySqlConnection`] and [`MySqlTransaction`]
-//!   implement.
+//!   implement. All or nothing, in chunks of fixed sizes, in bulk on MariaDB; an error says which row
+//!   it was ([`MySqlError::rows`]).
+//!
+//! ```no_run
+//! # async fn f(conn: &mut pool_mysql::MySqlConnection) -> Result<(), pool_mysql::MySqlError> {
+//! use pool_mysql::pool_sql::{Batch, Insert, OnConflict, SelectByIds, Update, Value};
+//!
+//! let films = [(1_u64, "Alien"), (2, "Aliens")];
+//! let rows = films.map(|(id, title)| [Value::from(id), Value::from(title)]);
+//! let insert = Insert::into("film")?.columns(["id", "title"])?;
+//! let insert = insert.on_conflict(OnConflict::update(["id"])?)?;
+//! let report = conn.insert_many(&insert, rows, |so_far| println!("{}", so_far.rows_done)).await?;
+//! assert_eq!(report.rows, 2);
+//!
+//! let update = Update::table("film")?.key("id")?.columns(["title"])?;
+//! let mut tx = conn.transaction().await?;
+//! tx.update_many(&update, rows, |_| ()).await?; // a savepoint of its own
+//! tx.commit().await?;
+//!
+//! let select = SelectByIds::from("film")?.id_column("id")?.columns(["title"])?;
+//! let found = conn.select_by_ids(&select, &films.map(|(id, _)| Value::from(id))).await?;
+//! println!("{} found, {} missing", found.rows.len(), found.missing.len());
+//! # Ok(()) }
+//! ```
 //!
 //! Rows, parameters and values are [`mysql_async`]'s own; its features (`chrono`, `rust_decimal`, ..)
 //! add types.

@@ -1,4 +1,4 @@
-//! [`Batch`] on MySQL and MariaDB: chunks of fixed sizes in one transaction, ids by padded `IN` lists.
+//! [`Batch`] on MySQL and MariaDB: chunks of fixed sizes in one transaction, ids by padded lists.
 //!
 //! # Which way is taken
 //!

@@ -21,7 +21,8 @@ pub(super) trait Rows<'r>: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Se
 
 impl<'r, I> Rows<'r> for I where I: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send {}
 
-/// Writes the rows within the transaction or savepoint that `begin` begins; without rows it does not.
+/// Writes the rows within the transaction or savepoint that `begin` begins; without rows it begins
+/// none.
 pub(super) async fn write<'c, 'r>(
     begin: impl Future<Output = Result<MySqlTransaction<'c>, MySqlError>> + Send,
     plan: Plan<'_>,
@@ -36,7 +37,9 @@ pub(super) async fn write<'c, 'r>(
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
-    let is_bulk = tx.connection.server().is_mariadb && bulk::is_agreed(tx.connection.link.conn());
+    let is_bulk = first.len() > 1
+        && tx.connection.server().is_mariadb
+        && bulk::is_agreed(tx.connection.link.conn());
     let max_rows = chunker.rows_per_statement();
     let mut writer = Writer {
         tx: &mut tx,
@@ -62,8 +65,8 @@ pub(super) async fn write<'c, 'r>(
     match done {
         Ok(report) => tx.commit().await.map(|()| report),
         Err(error) => {
-            // Why it could not be undone, if so, is the lesser news: then the server has undone it, or
-            // the connection is lost.
+            // Why it could not be undone, if so, is the lesser news: then the server has undone it,
+            // or the connection is lost.
             let _ = tx.rollback().await;
             Err(error)
         }
