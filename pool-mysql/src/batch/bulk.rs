@@ -4,16 +4,11 @@
 //! it from the first rows that are not NULL: values of another type would be read by the server as
 //! something else. So each chunk is a call of its own, of one packet, and goes in bulk only if each
 //! column has one type throughout.
+//!
+//! Every MariaDB since 10.2 knows it. With something in between that does not, the driver sends each row
+//! for itself.
 
-use mysql_async::{Conn, Value};
-
-/// Whether server and driver have agreed on it. Where they have not, the driver would send each row
-/// for itself; and only its `Debug` shows it.
-pub(super) fn is_agreed(conn: &Conn) -> bool {
-    let shown = format!("{conn:?}");
-    let at = shown.rfind("mariadb_capabilities");
-    at.is_some_and(|at| shown[at..].contains("STMT_BULK_OPERATIONS"))
-}
+use mysql_async::Value;
 
 /// Whether each column of the rows has one type, NULLs aside.
 pub(super) fn is_uniform(rows: &[Vec<Value>]) -> bool {

@@ -37,9 +37,7 @@ pub(super) async fn write<'c, 'r>(
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
-    let is_bulk = first.len() > 1
-        && tx.connection.server().is_mariadb
-        && bulk::is_agreed(tx.connection.link.conn());
+    let is_bulk = tx.connection.server().is_mariadb;
     let max_rows = chunker.rows_per_statement();
     let mut writer = Writer {
         tx: &mut tx,
@@ -118,7 +116,7 @@ impl Writer<'_, '_, '_> {
                  (max_allowed_packet): raise it there, or store less in one row",
                 self.report.rows, self.limits.max_packet
             );
-            return Err(MySqlError::text(MySqlErrorKind::Params, text));
+            return Err(MySqlError::text(MySqlErrorKind::TooLarge, text));
         }
         let sql = self.texts.of(count)?;
         let mut call = self.call(&sql).await?;
