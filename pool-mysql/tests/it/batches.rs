@@ -4,7 +4,6 @@ mod failing;
 mod reading;
 mod values;
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use pool_mysql::mysql_async::prelude::FromValue;
@@ -12,31 +11,30 @@ use pool_mysql::pool_sql::{Batch, BatchReport, Insert, OnConflict, Progress, Upd
 use pool_mysql::{MySqlConnection, MySqlError, MySqlGuard, MySqlPool};
 use pool_testkit::servers::MariaDb;
 
+use crate::place::{Place, root};
 use crate::soon;
-
-pub(crate) fn shared() -> &'static MariaDb {
-    static SERVER: OnceLock<MariaDb> = OnceLock::new();
-    SERVER.get_or_init(|| {
-        MariaDb::builder().setting("max_connections", "300").start().expect("MariaDB starts")
-    })
-}
 
 /// A pool of one connection, and a table of films. `{}` in a name is what makes it one's own.
 struct Films {
     pool: MySqlPool,
+    place: Place,
     own: String,
 }
 
 impl Films {
     async fn new() -> Self {
-        Self::by(&shared().url()).await
+        Self::at(Place::new().await).await
     }
 
-    async fn by(url: &str) -> Self {
+    /// On a server of one's own.
+    async fn on(server: &MariaDb) -> Self {
+        Self::at(Place::on(&root(server)).await).await
+    }
+
+    async fn at(place: Place) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(1);
         let own = format!("_{}", NEXT.fetch_add(1, Ordering::Relaxed));
-        let pool = MySqlPool::builder(url).unwrap().max_size(1).build();
-        let films = Self { pool: soon(pool).await.unwrap(), own };
+        let films = Self { pool: soon(place.one()).await, place, own };
         films
             .run("CREATE TABLE film{} (id bigint PRIMARY KEY, title text NOT NULL, size int) CHARSET utf8mb4")
             .await;
@@ -68,12 +66,13 @@ impl Films {
     }
 
     /// What a number is, asked behind the pool's back.
-    fn number(&self, sql: &str) -> i64 {
-        shared().sql(&self.name(sql)).unwrap().trim().parse().unwrap()
+    async fn number(&self, sql: &str) -> i64 {
+        let own = self.name(sql).replace("FROM ", &format!("FROM {}.", self.place.name));
+        soon(self.place.ask(&own)).await
     }
 
-    fn count(&self) -> i64 {
-        self.number("SELECT count(*) FROM film{}")
+    async fn count(&self) -> i64 {
+        self.number("SELECT count(*) FROM film{}").await
     }
 }
 
@@ -129,7 +128,7 @@ async fn rows_of_any_number_are_stored_and_progress_is_exact() {
             from += count;
         }
     }
-    assert_eq!(films.count(), from);
+    assert_eq!(films.count().await, from);
     // One for a bulk, and one for each power of two and 1,000.
     assert!(connection.cached_statements() <= 12, "{}", connection.cached_statements());
     let titles = "SELECT count(*) FROM film{} WHERE title = 'Grüße ''x'' \\\\N\t\u{1F9E8}'";
@@ -152,7 +151,7 @@ async fn as_many_values_as_a_statement_takes() {
         assert_eq!(soon(done).await.unwrap().rows, 200);
         assert_eq!(told, [72, 144, 200], "65,535 / 900 is 72");
     }
-    assert_eq!(films.number("SELECT sum(c899) FROM wide{}"), 2 * (199 * 100 - 1 + 7));
+    assert_eq!(films.number("SELECT sum(c899) FROM wide{}").await, 2 * (199 * 100 - 1 + 7));
 }
 
 #[tokio::test]
@@ -167,7 +166,7 @@ async fn large_rows_make_chunks_of_their_own() {
     let report = connection.insert_many(&plan, rows, |so_far| told.push(so_far.rows_done));
     assert_eq!(soon(report).await.unwrap().affected, 5);
     assert_eq!(told, [1, 2, 3, 4, 5]);
-    assert_eq!(films.number("SELECT sum(length(title)) FROM film{}"), 3_500_000);
+    assert_eq!(films.number("SELECT sum(length(title)) FROM film{}").await, 3_500_000);
 }
 
 #[tokio::test]
@@ -187,12 +186,12 @@ async fn conflicts_fail_or_are_ignored_or_update() {
         let rows = (3_000..6_000).map(|id| row(id, "new"));
         let report = soon(connection.insert_many(&upsert, rows, |_| ())).await.unwrap();
         assert_eq!((report.rows, report.affected), (3_000, 1_000 * 2 + 2_000));
-        assert_eq!(films.count(), 6_000);
-        assert_eq!(films.number("SELECT count(*) FROM film{} WHERE title = 'new'"), 3_000);
+        assert_eq!(films.count().await, 6_000);
+        assert_eq!(films.number("SELECT count(*) FROM film{} WHERE title = 'new'").await, 3_000);
         // What is no conflict is not ignored.
         let rows = (9_000..9_010).map(|id| [Value::I64(id), Value::Text("x"), Value::I64(1 << 40)]);
         soon(connection.insert_many(&ignore, rows, |_| ())).await.unwrap_err();
-        assert_eq!(films.count(), 6_000);
+        assert_eq!(films.count().await, 6_000);
     }
 }
 
@@ -219,10 +218,10 @@ async fn updates_go_by_key() {
         assert_eq!((report.rows, report.affected, report.statements), (3_000, 2_000, 12));
         assert_eq!((told.len(), told[0], told[11]), (12, 250, 3_000));
         let sql = format!("SELECT count(*) FROM film{{}} WHERE title = '{title}' AND id >= 1000");
-        assert_eq!(films.number(&sql), 2_000);
+        assert_eq!(films.number(&sql).await, 2_000);
     }
     let sql = "SELECT count(*) FROM film{} WHERE n = if(id % 2, -1, 18446744073709551615)";
-    assert_eq!(films.number(sql), 2_000);
+    assert_eq!(films.number(sql).await, 2_000);
     let none = connection.update_many(&update, [] as [[Value<'_>; 3]; 0], |_| ());
     assert_eq!(soon(none).await.unwrap().statements, 0);
 }
@@ -252,10 +251,10 @@ async fn an_update_finds_the_row_and_not_its_neighbour() {
     let report = soon(connection.update_many(&update, rows, |_| ())).await.unwrap();
     assert_eq!((report.affected, report.statements), (3, 3), "row by row");
     assert_eq!(
-        films.number("SELECT count(*) FROM k{} WHERE c = 'one' AND k < 9007199254740993"),
+        films.number("SELECT count(*) FROM k{} WHERE c = 'one' AND k < 9007199254740993").await,
         1
     );
-    assert_eq!(films.number("SELECT count(*) FROM k{} WHERE c = 'two' AND b = '0.5'"), 1);
+    assert_eq!(films.number("SELECT count(*) FROM k{} WHERE c = 'two' AND b = '0.5'").await, 1);
 
     // By a join: as the column's text, and as bytes that are no text.
     films_key(&mut connection, &films).await;
@@ -267,7 +266,7 @@ async fn an_update_finds_the_row_and_not_its_neighbour() {
     ];
     let report = soon(connection.update_many(&update, rows, |_| ())).await.unwrap();
     assert_eq!((report.affected, report.statements), (2, 2), "of two and of one row");
-    assert_eq!(films.number("SELECT count(*) FROM s{} WHERE c = x'ff00fe' AND k <> 'b'"), 1);
+    assert_eq!(films.number("SELECT count(*) FROM s{} WHERE c = x'ff00fe' AND k <> 'b'").await, 1);
 }
 
 async fn films_key(connection: &mut MySqlConnection, films: &Films) {
@@ -297,7 +296,7 @@ async fn triggers_run_and_odd_names_are_names() {
         assert_eq!((report.rows, report.affected), (1_500, 1_500));
         soon(connection.query_drop(films.name("DELETE FROM `Odd {} ``t?:a`"))).await.unwrap();
     }
-    assert_eq!(films.number("SELECT count(*) FROM log{}"), 3_000);
+    assert_eq!(films.number("SELECT count(*) FROM log{}").await, 3_000);
     for mode in ["ANSI_QUOTES,NO_BACKSLASH_ESCAPES,STRICT_ALL_TABLES", "ANSI"] {
         soon(connection.query_drop(format!("SET sql_mode = '{mode}'"))).await.unwrap();
         let rows = (0..3).map(|id| [Value::I64(id), Value::Text("a\\'\"")]);
@@ -325,5 +324,5 @@ async fn a_batch_can_be_spawned() {
         tx.commit().await
     });
     soon(batch).await.unwrap().unwrap();
-    assert_eq!(films.count(), 3_001);
+    assert_eq!(films.count().await, 3_001);
 }

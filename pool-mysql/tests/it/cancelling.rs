@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use pool_mysql::mysql_async::Row;
 use pool_mysql::mysql_async::prelude::Queryable;
 use pool_mysql::pool_core::PoolConfig;
 use pool_mysql::{MySqlConnection, MySqlError, MySqlErrorKind, MySqlGuard, MySqlPool};
@@ -118,7 +119,7 @@ async fn ask(connection: &mut MySqlConnection, nonce: i64, what: &str) -> Result
         true => "SELECT ?, @left IS NULL, @@in_transaction",
         false => "SELECT ?, @left IS NULL, 0",
     };
-    let answer = connection.exec_first::<pool_mysql::mysql_async::Row, _, _>(sql, (nonce,)).await?;
+    let answer = connection.exec_first::<Row, _, _>(sql, (nonce,)).await?;
     let answer = answer.map(|row| format!("{row:?}"));
     let values = answer.as_deref().unwrap_or("nothing");
     // By its text, since a wrong answer may have any shape.

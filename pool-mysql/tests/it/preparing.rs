@@ -1,14 +1,12 @@
 //! What is only prepared says nothing of the transaction, though the driver thinks so.
 
-use pool_mysql::MySqlPool;
-
-use crate::batches::shared;
+use crate::place::Place;
+use crate::returning::is_in_step;
 use crate::soon;
 
 #[tokio::test]
 async fn r18_a_transaction_is_seen_behind_a_prepare() {
-    let pool = MySqlPool::builder(&shared().url()).unwrap().max_size(1).build();
-    let pool = soon(pool).await.unwrap();
+    let pool = Place::new().await.one().await;
     for sql in ["SELECT 1", "SELECT ?, ?, ?", "DO 1", "SELECT 1, 2, 3, 4"] {
         let mut connection = soon(pool.acquire()).await.unwrap();
         let mut tx = soon(connection.transaction()).await.unwrap();
@@ -22,8 +20,6 @@ async fn r18_a_transaction_is_seen_behind_a_prepare() {
         soon(connection.prep(sql)).await.unwrap();
         drop(connection);
         let mut connection = soon(pool.acquire()).await.unwrap();
-        let inside: Option<i64> =
-            soon(connection.query_first("SELECT @@in_transaction")).await.unwrap();
-        assert_eq!(inside, Some(0), "{sql}");
+        is_in_step(&mut connection).await;
     }
 }

@@ -7,7 +7,7 @@ use crate::place::Place;
 use crate::soon;
 
 /// Asks something with one right answer, outside any transaction.
-async fn is_in_step(connection: &mut MySqlConnection) {
+pub(crate) async fn is_in_step(connection: &mut MySqlConnection) {
     let in_transaction = match connection.server().is_mariadb {
         true => "@@in_transaction",
         false => {

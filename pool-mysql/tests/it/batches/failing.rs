@@ -36,7 +36,7 @@ async fn a_row_that_does_not_fit_is_named_and_leaves_nothing() {
         let said = format!("row {bad} has 2 values, but the plan has 3 columns");
         assert_eq!((error.kind(), error.to_string()), (MySqlErrorKind::Plan, said));
         assert_fit(&mut connection).await;
-        assert_eq!(films.count(), 0);
+        assert_eq!(films.count().await, 0);
     }
 }
 
@@ -55,14 +55,14 @@ async fn what_the_server_refuses_is_named_and_leaves_nothing() {
             assert_eq!(error.rows(), Some(bad as u64..bad as u64 + 1), "{error}");
             assert!(error.to_string().starts_with(&format!("row {bad}: Duplicate entry '-1'")));
             assert_fit(&mut connection).await;
-            assert_eq!(films.count(), 1);
+            assert_eq!(films.count().await, 1);
         }
         let rows = (0..6_000).map(|id| {
             [Value::I64(id), Value::Text("x"), Value::I64(if id == bad { 1 << 40 } else { 1 })]
         });
         let error = soon(connection.insert_many(&films.plan(), rows, |_| ())).await.unwrap_err();
         assert_eq!((error.code(), error.rows()), (Some(1264), Some(bad as u64..bad as u64 + 1)));
-        assert_eq!(films.count(), 1);
+        assert_eq!(films.count().await, 1);
     }
     let null = [[Value::I64(1), Value::Null(ValueType::Text), Value::I64(1)]];
     let error = soon(connection.insert_many(&films.plan(), null, |_| ())).await.unwrap_err();
@@ -80,7 +80,11 @@ async fn what_the_server_refuses_is_named_and_leaves_nothing() {
         let error = soon(connection.update_many(&update, rows, |_| ())).await.unwrap_err();
         let named = if odd == Value::I64(7) { 250..500 } else { 333..334 };
         assert_eq!((error.code(), error.rows()), (Some(1264), Some(named)), "{error}");
-        assert_eq!(films.number("SELECT count(*) FROM film{} WHERE size = 5"), 1, "as it was");
+        assert_eq!(
+            films.number("SELECT count(*) FROM film{} WHERE size = 5").await,
+            1,
+            "as it was"
+        );
     }
     assert_eq!(connection.id(), before, "no connection was lost");
 }
@@ -96,13 +100,13 @@ async fn an_endless_batch_ends_where_it_fails() {
     let endless = (0..).map(|id: i64| row(id % 5_500, "endless"));
     let error = soon(connection.insert_many(&films.plan(), endless, |_| ())).await.unwrap_err();
     assert_eq!(error.rows(), Some(5_500..5_501));
-    assert_eq!(films.count(), 0);
+    assert_eq!(films.count().await, 0);
 }
 
 #[tokio::test]
 async fn a_row_larger_than_a_packet_is_not_sent() {
     let server = MariaDb::builder().setting("max_allowed_packet", "1M").start().unwrap();
-    let films = Films::by(&server.url()).await;
+    let films = Films::on(&server).await;
     films.run("ALTER TABLE film{} MODIFY title longtext").await;
     let mut connection = films.connection().await;
     let before = connection.id();
@@ -142,7 +146,7 @@ async fn a_row_larger_than_a_packet_is_not_sent() {
 #[tokio::test]
 async fn a_row_of_many_packets_is_stored() {
     let server = MariaDb::builder().setting("max_allowed_packet", "16M").start().unwrap();
-    let films = Films::by(&server.url()).await;
+    let films = Films::on(&server).await;
     films.run("CREATE TABLE large{} (id int, a longtext, b longblob)").await;
     let mut connection = films.connection().await;
     let plan = films.insert_into("large{}", &["id", "a", "b"]);
@@ -179,7 +183,7 @@ async fn r14_a_batch_that_is_dropped_leaves_nothing() {
         let sql = films.name("SELECT count(*) FROM film{}");
         assert_eq!(ask::<i64>(&mut connection, &sql).await, 0, "round {n}, after {limit:?}");
     }
-    assert_eq!(films.count(), 0);
+    assert_eq!(films.count().await, 0);
 }
 
 /// Of a batch that ends by itself too: all of it or nothing, whenever it is dropped.
@@ -198,7 +202,7 @@ async fn r14_a_batch_that_is_dropped_near_its_end_is_there_or_not() {
         let _ = tokio::time::timeout(limit, connection.insert_many(&plan, rows, |_| ())).await;
         drop(connection);
         assert_fit(&mut *films.connection().await).await;
-        let count = films.count();
+        let count = films.count().await;
         assert!([0, 2_500].contains(&count), "round {n}: {count}");
     }
 }
@@ -223,27 +227,27 @@ async fn inside_a_transaction_a_batch_is_a_savepoint() {
     soon(inner.insert_many(&plan, one(5_000), |_| ())).await.unwrap();
     drop(inner);
     soon(tx.insert_many(&plan, one(0), |_| ())).await.unwrap();
-    assert_eq!(films.count(), 0);
+    assert_eq!(films.count().await, 0);
     soon(tx.commit()).await.unwrap();
-    assert_eq!(films.count(), 4_000);
+    assert_eq!(films.count().await, 4_000);
 
     // Rolled back with it.
     let mut tx = soon(connection.transaction()).await.unwrap();
     soon(tx.insert_many(&plan, (10_000..13_000).map(|id| row(id, "x")), |_| ())).await.unwrap();
     drop(tx);
     soon(connection.insert_many(&plan, one(20_000), |_| ())).await.unwrap();
-    assert_eq!(films.count(), 4_001);
+    assert_eq!(films.count().await, 4_001);
 
     // By SQL: not committed by the batch's own.
     soon(connection.query_drop("BEGIN")).await.unwrap();
     soon(connection.insert_many(&plan, one(30_000), |_| ())).await.unwrap();
     soon(connection.insert_many(&plan, one(1), |_| ())).await.unwrap_err();
-    assert_eq!(films.count(), 4_001);
+    assert_eq!(films.count().await, 4_001);
     soon(connection.query_drop("ROLLBACK")).await.unwrap();
-    assert_eq!(films.count(), 4_001);
+    assert_eq!(films.count().await, 4_001);
     soon(connection.query_drop("SET autocommit = 0")).await.unwrap();
     soon(connection.insert_many(&plan, one(30_000), |_| ())).await.unwrap();
-    assert_eq!(films.count(), 4_002, "committed by itself where nothing was begun");
+    assert_eq!(films.count().await, 4_002, "committed by itself where nothing was begun");
     drop(connection);
     assert_fit(&mut *films.connection().await).await;
 }

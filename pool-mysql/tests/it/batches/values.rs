@@ -184,7 +184,7 @@ async fn chunks_may_have_other_types() {
     ] {
         let sql =
             format!("SELECT count(*) FROM t{{}} WHERE id DIV 1000 * 1000 = {from} AND {wanted}");
-        assert_eq!(films.number(&sql), 1_000, "{wanted}");
+        assert_eq!(films.number(&sql).await, 1_000, "{wanted}");
     }
 }
 
