@@ -130,9 +130,17 @@ impl Cache {
         self.0.get(sql).cloned()
     }
 
-    /// Keeps a statement, and gives back what made way for it, to be closed on the server.
-    pub(crate) fn keep(&mut self, sql: &str, prepared: Prepared) -> Option<Statement> {
-        self.0.push(sql.into(), prepared).map(|(_, old)| old.statement)
+    /// Makes room for another statement, and gives back what made way for it, to be closed on the
+    /// server.
+    pub(crate) fn make_room(&mut self) -> Option<Statement> {
+        let is_full = self.0.len() >= self.0.cap().get();
+        let old = if is_full { self.0.pop_lru() } else { None };
+        old.map(|(_, old)| old.statement)
+    }
+
+    /// Keeps a statement, for which there is room.
+    pub(crate) fn keep(&mut self, sql: &str, prepared: Prepared) {
+        self.0.put(sql.into(), prepared);
     }
 
     pub(crate) fn forget(&mut self, sql: &str) -> Option<Statement> {

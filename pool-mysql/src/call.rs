@@ -128,12 +128,14 @@ impl<'c> Call<'c> {
         self.common.statements.miss();
         self.limit(true).check_text(sql)?;
         let text = text(sql)?;
+        // First: the server may keep no more than those of all connections.
+        if let Some(old) = self.cache.make_room() {
+            self.conn().close(old).await?;
+        }
         let statement = self.conn().prep(text.sql()).await?;
         self.link.misled(true);
         let prepared = text.prepared_as(statement);
-        if let Some(old) = self.cache.keep(sql, prepared.clone()) {
-            self.conn().close(old).await?;
-        }
+        self.cache.keep(sql, prepared.clone());
         Ok(prepared)
     }
 
