@@ -5,11 +5,15 @@ mod abandoning;
 mod batches;
 mod cancelling;
 mod conformance;
+mod faults;
+mod load;
 mod observing;
 mod pitfalls;
 mod place;
 mod preparing;
+mod refusals;
 mod returning;
+mod server_limits;
 mod transactions;
 
 use std::future::IntoFuture;

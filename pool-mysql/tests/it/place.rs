@@ -153,6 +153,17 @@ impl Place {
         self.until(&format!("NOT EXISTS ({gone} WHERE id = {id})")).await;
     }
 
+    /// Ends so many connections, whatever they do.
+    pub(crate) async fn kill_some(&self, many: u32) {
+        let of = format!("FROM information_schema.processlist WHERE user = '{}'", self.name);
+        let mut admin = self.admin.lock().await;
+        let ids: Vec<u32> = admin.query(format!("SELECT id {of} LIMIT {many}")).await.unwrap();
+        for id in ids {
+            // An error says that it is gone already.
+            let _ = admin.query_drop(format!("KILL {id}")).await;
+        }
+    }
+
     /// How many connections the server counts here.
     pub(crate) async fn connections(&self) -> usize {
         let of = format!("FROM information_schema.processlist WHERE user = '{}'", self.name);
