@@ -4,6 +4,7 @@
 mod abandoning;
 mod batches;
 mod cancelling;
+mod closing;
 mod conformance;
 mod faults;
 mod load;
