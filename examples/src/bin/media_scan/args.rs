@@ -16,8 +16,9 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
 
-    /// The SQLite file, made if it is not there, or the URL of a PostgreSQL database:
-    /// postgres://user@host/name [default: media_scan/media.db in your data folder]
+    /// The SQLite file, made if it is not there, or the URL of a PostgreSQL, MySQL or MariaDB
+    /// database: postgres://user@host/name, mysql://user@host/name [default: media_scan/media.db in
+    /// your data folder]
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) db: Option<PathBuf>,
 

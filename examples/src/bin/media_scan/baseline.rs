@@ -2,17 +2,17 @@
 //!
 //! The statements are prepared once. With SQLite each runs on the connection's thread, as a commit
 //! writes to the disk. So what a batch is compared with is the commit *and* the hop of each file; on a
-//! busy machine the hop is the larger part. With PostgreSQL it is the commit and a round trip.
+//! busy machine the hop is the larger part. With a server it is the commit and a round trip.
 
 use pool_sqlite::rusqlite::{self, Connection, params};
 use tokio::time::Instant;
 
 use crate::database::{DbError, Writer};
 use crate::fault::{Fault, In};
-use crate::postgres;
 use crate::prepare::Batch;
 use crate::schema::FileRow;
 use crate::store::Store;
+use crate::{mysql, postgres};
 
 const UPSERT: &str = "
     INSERT INTO files
@@ -59,13 +59,16 @@ async fn one(to: &Store<'_>, write: Write) -> Result<(), Fault> {
     let generation = to.generation;
     let begun = Instant::now();
     let done: Result<_, DbError> = match &mut writer {
-        Writer::Sqlite(c) => c.call(move |c| write.run(c, generation)).await.map_err(DbError::from),
-        Writer::Postgres(c) => {
-            postgres::store_one(c, &write, generation).await.map_err(DbError::from)
+        Writer::Sqlite(c) => {
+            c.call(move |c| write.run(c, generation)).await.map(drop).map_err(DbError::from)
         }
+        Writer::Postgres(c) => {
+            postgres::store_one(c, &write, generation).await.map(drop).map_err(DbError::from)
+        }
+        Writer::MySql(c) => mysql::store_one(c, &write, generation).await.map_err(DbError::from),
     };
     to.tally.in_database.add(begun.elapsed());
-    done.map(drop).map_err(|error| In(to.place).fault(error))
+    done.map_err(|error| In(to.place).fault(error))
 }
 
 impl Write {

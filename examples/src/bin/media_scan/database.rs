@@ -1,9 +1,11 @@
-//! The database of a scan: an SQLite file or a PostgreSQL server. All that differs is behind here.
+//! The database of a scan: an SQLite file, or a PostgreSQL, MySQL or MariaDB server. All that differs
+//! is behind here.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pool_mysql::{MySqlError, MySqlErrorKind, MySqlGuard, MySqlPool};
 use pool_postgres::{PgError, PgErrorKind, PgGuard, PgPool};
 use pool_sql::{Batch as _, Row, SelectByIds, Value};
 use pool_sqlite::{SqliteError, SqliteGuard, SqlitePool, SqliteSnapshot};
@@ -12,7 +14,7 @@ use serde::Serialize;
 use crate::fault::{Fault, In, Shown};
 use crate::file::{self, OnlyScan};
 use crate::root::Root;
-use crate::{generation, postgres};
+use crate::{generation, mysql, postgres};
 
 /// How long another program may keep the database locked before the scan gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
@@ -22,8 +24,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) enum Place {
     /// An SQLite file, by its full path.
     File(PathBuf),
-    /// A PostgreSQL database, by its URL.
+    /// A database of a server, by its URL, whose scheme tells which kind it is.
     Server(String),
+}
+
+const POSTGRES: &[&str] = &["postgres", "postgresql"];
+const MYSQL: &[&str] = &["mysql", "mariadb"];
+
+fn is_of(url: &str, schemes: &[&str]) -> bool {
+    url.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
 }
 
 impl Place {
@@ -34,13 +43,13 @@ impl Place {
     /// known.
     pub(crate) fn locate(given: Option<&Path>) -> Result<Self, Fault> {
         match given.and_then(Path::to_str) {
-            Some(url) if url.starts_with("postgres://") || url.starts_with("postgresql://") => {
+            Some(url) if is_of(url, POSTGRES) || is_of(url, MYSQL) => {
                 Ok(Self::Server(url.to_owned()))
             }
             // With the user and the password it is not shown.
             Some(url) if url.contains("://") => Err(Fault::new(format!(
                 "--db {:?} is no URL that is understood: name a file, or \
-                 postgres://user@host/database",
+                 postgres://user@host/database, or mysql://user@host/database",
                 without_secrets(url)
             ))),
             _ => file::locate(given).map(Self::File),
@@ -86,6 +95,7 @@ fn without_secrets(url: &str) -> String {
 pub(crate) enum DbError {
     Sqlite(SqliteError),
     Postgres(PgError),
+    MySql(MySqlError),
 }
 
 impl DbError {
@@ -95,6 +105,9 @@ impl DbError {
             Self::Sqlite(error) => error.is_busy(),
             Self::Postgres(error) => {
                 error.kind() == PgErrorKind::Locked || error.is_worth_a_new_transaction()
+            }
+            Self::MySql(error) => {
+                error.kind() == MySqlErrorKind::Locked || error.is_worth_a_new_transaction()
             }
         }
     }
@@ -112,23 +125,32 @@ impl From<PgError> for DbError {
     }
 }
 
+impl From<MySqlError> for DbError {
+    fn from(error: MySqlError) -> Self {
+        Self::MySql(error)
+    }
+}
+
 /// The pool in front of it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) enum Database {
     Sqlite(SqlitePool),
     Postgres(PgPool),
+    MySql(MySqlPool),
 }
 
 /// A connection that writes.
 pub(crate) enum Writer {
     Sqlite(SqliteGuard),
     Postgres(PgGuard),
+    MySql(MySqlGuard),
 }
 
 /// Held while a scan writes to a database: two at once would each remove what only the other saw.
 pub(crate) enum Only {
     Sqlite(#[expect(dead_code, reason = "it is the lock")] OnlyScan),
     Postgres(#[expect(dead_code, reason = "its session has the lock")] PgGuard),
+    MySql(#[expect(dead_code, reason = "its session has the lock")] MySqlGuard),
 }
 
 /// A pool at one moment.
@@ -136,13 +158,16 @@ pub(crate) enum Only {
 #[serde(untagged)]
 pub(crate) enum Snapshot {
     Sqlite(Box<SqliteSnapshot>),
-    Postgres(Box<pool_core::Snapshot>),
+    Server(Box<pool_core::Snapshot>),
 }
 
 impl Database {
     pub(crate) async fn open(place: &Place, connections: u32) -> Result<Self, DbError> {
         Ok(match place {
             Place::File(path) => Self::Sqlite(file::open(path, connections).await?),
+            Place::Server(url) if is_of(url, MYSQL) => {
+                Self::MySql(mysql::open(url, connections).await?)
+            }
             Place::Server(url) => Self::Postgres(postgres::open(url, connections).await?),
         })
     }
@@ -152,6 +177,7 @@ impl Database {
         match self {
             Self::Sqlite(pool) => pool.close(within).await.is_complete(),
             Self::Postgres(pool) => pool.close(within).await.is_complete(),
+            Self::MySql(pool) => pool.close(within).await.is_complete(),
         }
     }
 
@@ -160,13 +186,15 @@ impl Database {
         match self {
             Self::Sqlite(pool) => pool.pressure(),
             Self::Postgres(pool) => pool.pressure(),
+            Self::MySql(pool) => pool.pressure(),
         }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
         match self {
             Self::Sqlite(pool) => Snapshot::Sqlite(Box::new(pool.snapshot())),
-            Self::Postgres(pool) => Snapshot::Postgres(Box::new(pool.snapshot())),
+            Self::Postgres(pool) => Snapshot::Server(Box::new(pool.snapshot())),
+            Self::MySql(pool) => Snapshot::Server(Box::new(pool.snapshot())),
         }
     }
 
@@ -175,13 +203,21 @@ impl Database {
     /// # Errors
     /// Another scan writes to the database, or there is no telling.
     pub(crate) async fn only_scan(&self, place: &Place) -> Result<Only, Fault> {
-        let taken = match (self, place) {
-            (Self::Postgres(pool), _) => postgres::only_scan(pool).await,
-            (_, Place::File(path)) => return OnlyScan::begin(path).map(Only::Sqlite),
-            (_, Place::Server(_)) => Ok(None),
+        if let Place::File(path) = place {
+            return OnlyScan::begin(path).map(Only::Sqlite);
+        }
+        let taken = match self {
+            Self::Sqlite(_) => Ok(None), // it is a file
+            Self::Postgres(pool) => {
+                let taken = postgres::only_scan(pool).await.map_err(DbError::from);
+                taken.map(|taken| taken.map(Only::Postgres))
+            }
+            Self::MySql(pool) => {
+                let taken = mysql::only_scan(pool).await.map_err(DbError::from);
+                taken.map(|taken| taken.map(Only::MySql))
+            }
         };
-        let taken = taken.map_err(|error| In(place).fault(error))?;
-        taken.map(Only::Postgres).ok_or_else(|| {
+        taken.map_err(|error| In(place).fault(error))?.ok_or_else(|| {
             Fault::new(format!(
                 "another scan is writing to the database {place}: wait until it is done, or choose \
                  another with --db"
@@ -194,6 +230,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(pool) => generation::begin(pool, root).await?,
             Self::Postgres(pool) => postgres::begin(pool, root).await?,
+            Self::MySql(pool) => mysql::begin(pool, root).await?,
         })
     }
 
@@ -202,6 +239,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(pool) => generation::expected(pool, root).await?,
             Self::Postgres(pool) => postgres::expected(pool, root).await?,
+            Self::MySql(pool) => mysql::expected(pool, root).await?,
         })
     }
 
@@ -210,6 +248,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(pool) => generation::rows(pool, root).await?,
             Self::Postgres(pool) => postgres::rows(pool, root).await?,
+            Self::MySql(pool) => mysql::rows(pool, root).await?,
         })
     }
 
@@ -218,6 +257,7 @@ impl Database {
         Ok(match self {
             Self::Sqlite(pool) => generation::finish(pool, root, generation).await?,
             Self::Postgres(pool) => postgres::finish(pool, root, generation).await?,
+            Self::MySql(pool) => mysql::finish(pool, root, generation).await?,
         })
     }
 
@@ -237,6 +277,11 @@ impl Database {
                     pool.acquire().operation("look up").await.map_err(PgError::from)?;
                 reader.select_by_ids(plan, ids).await?
             }
+            Self::MySql(pool) => {
+                let mut reader =
+                    pool.acquire().operation("look up").await.map_err(MySqlError::from)?;
+                reader.select_by_ids(plan, ids).await?
+            }
         };
         Ok(found.rows)
     }
@@ -249,6 +294,10 @@ impl Database {
             Self::Postgres(pool) => {
                 let writer = pool.acquire().operation(operation).await;
                 Writer::Postgres(writer.map_err(PgError::from)?)
+            }
+            Self::MySql(pool) => {
+                let writer = pool.acquire().operation(operation).await;
+                Writer::MySql(writer.map_err(MySqlError::from)?)
             }
         })
     }
@@ -271,6 +320,7 @@ impl Writer {
         match self {
             Self::Sqlite(writer) => generation::spare_all(writer, paths, generation).await?,
             Self::Postgres(writer) => postgres::spare_all(writer, &paths, generation).await?,
+            Self::MySql(writer) => mysql::spare_all(writer, &paths, generation).await?,
         }
         Ok(())
     }
@@ -290,8 +340,22 @@ mod tests {
     }
 
     #[test]
+    fn the_scheme_tells_the_kind_of_server() {
+        for (scheme, kinds) in [
+            ("postgres", (true, false)),
+            ("postgresql", (true, false)),
+            ("mysql", (false, true)),
+            ("mariadb", (false, true)),
+        ] {
+            let url = format!("{scheme}://me@h/x");
+            assert!(matches!(Place::locate(Some(Path::new(&url))), Ok(Place::Server(_))), "{url}");
+            assert_eq!((is_of(&url, POSTGRES), is_of(&url, MYSQL)), kinds, "{url}");
+        }
+    }
+
+    #[test]
     fn a_url_of_another_kind_is_no_file() {
-        let said = Place::locate(Some(Path::new("mysql://me:secret@h/x"))).unwrap_err().to_string();
+        let said = Place::locate(Some(Path::new("mssql://me:secret@h/x"))).unwrap_err().to_string();
         assert!(
             said.contains("is no URL that is understood") && !said.contains("secret"),
             "{said}"

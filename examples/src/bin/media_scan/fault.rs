@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 use std::path::Path;
 
+use pool_mysql::{MySqlError, MySqlErrorKind};
 use pool_postgres::{PgError, PgErrorKind};
 use pool_sql::RowError;
 use pool_sqlite::{SqliteError, SqliteErrorKind as Kind};
@@ -23,7 +24,8 @@ impl Fault {
     pub(crate) fn of_database(database: &Place, error: impl Into<DbError>) -> Self {
         match error.into() {
             DbError::Sqlite(error) => Self::of_sqlite(database, &error),
-            DbError::Postgres(error) => Self::of_postgres(database, &error),
+            DbError::Postgres(error) => Self::of_server(database, of_postgres(&error), &error),
+            DbError::MySql(error) => Self::of_server(database, of_mysql(&error), &error),
         }
     }
 
@@ -37,20 +39,7 @@ impl Fault {
     }
 
     /// The pool's own sentence says what would help.
-    fn of_postgres(database: &Place, error: &PgError) -> Self {
-        let problem = match error.kind() {
-            PgErrorKind::Config => "is no address that is understood",
-            PgErrorKind::Acquire | PgErrorKind::Locked | PgErrorKind::Saturated => "is too busy",
-            PgErrorKind::Denied | PgErrorKind::ReadOnly => "cannot be written",
-            PgErrorKind::Unreachable
-            | PgErrorKind::Tls
-            | PgErrorKind::Authentication
-            | PgErrorKind::Database
-            | PgErrorKind::NotReady
-            | PgErrorKind::NoSuchRole => "cannot be opened",
-            PgErrorKind::Disconnected => "went away: scan again to go on",
-            _ => "refuses",
-        };
+    fn of_server(database: &Place, problem: &str, error: &impl fmt::Display) -> Self {
         let said = error.to_string().replace('\n', "; ");
         Self(format!("the database {database} {problem}: {said}"))
     }
@@ -75,6 +64,40 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// The problem.
+fn of_postgres(error: &PgError) -> &'static str {
+    match error.kind() {
+        PgErrorKind::Config => "is no address that is understood",
+        PgErrorKind::Acquire | PgErrorKind::Locked | PgErrorKind::Saturated => "is too busy",
+        PgErrorKind::Denied | PgErrorKind::ReadOnly => "cannot be written",
+        PgErrorKind::Unreachable
+        | PgErrorKind::Tls
+        | PgErrorKind::Authentication
+        | PgErrorKind::Database
+        | PgErrorKind::NotReady
+        | PgErrorKind::NoSuchRole => "cannot be opened",
+        PgErrorKind::Disconnected => "went away: scan again to go on",
+        _ => "refuses",
+    }
+}
+
+/// The same.
+fn of_mysql(error: &MySqlError) -> &'static str {
+    match error.kind() {
+        MySqlErrorKind::Config => "is no address that is understood",
+        MySqlErrorKind::Acquire | MySqlErrorKind::Locked | MySqlErrorKind::Saturated => {
+            "is too busy"
+        }
+        MySqlErrorKind::Denied | MySqlErrorKind::ReadOnly => "cannot be written",
+        MySqlErrorKind::Unreachable
+        | MySqlErrorKind::Tls
+        | MySqlErrorKind::Authentication
+        | MySqlErrorKind::Database => "cannot be opened",
+        MySqlErrorKind::Disconnected => "went away: scan again to go on",
+        _ => "refuses",
     }
 }
 

@@ -12,6 +12,7 @@ mod fault;
 mod file;
 mod generation;
 mod kind;
+mod mysql;
 mod page;
 mod path_text;
 mod postgres;
@@ -96,8 +97,8 @@ async fn run(args: &Args) -> Result<Report, Fault> {
 async fn listen(stop: Stop) {
     while tokio::signal::ctrl_c().await.is_ok() {
         if stop.is_set() {
-            // What was not committed is undone: by PostgreSQL at once, by SQLite when the database is
-            // next opened.
+            // What was not committed is undone: by a server at once, by SQLite when the database is next
+            // opened.
             std::process::exit(INTERRUPTED.into());
         }
         stop.interrupt();

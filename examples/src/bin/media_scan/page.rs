@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pool_core::Histogram;
+use pool_mysql::MySqlError;
 use pool_postgres::PgError;
 use pool_sqlite::rusqlite::{self, Connection};
 use serde::Serialize;
@@ -20,6 +21,8 @@ struct Query {
     sql: &'static str,
     /// The same for PostgreSQL.
     postgres: &'static str,
+    /// The same for MySQL and MariaDB.
+    mysql: &'static str,
     /// Looks for names that begin with a letter.
     by_letter: bool,
 }
@@ -27,9 +30,11 @@ struct Query {
 const COUNT: &str = "SELECT type, count(*) FROM files GROUP BY type";
 const NEWEST: &str = "SELECT path, modified FROM files ORDER BY modified DESC LIMIT 20";
 
+const TOTAL: &str = "SELECT count(*), sum(size) FROM files";
+
 const PAGE: [Query; 4] = [
-    Query { name: "count by type", sql: COUNT, postgres: COUNT, by_letter: false },
-    Query { name: "newest", sql: NEWEST, postgres: NEWEST, by_letter: false },
+    Query { name: "count by type", sql: COUNT, postgres: COUNT, mysql: COUNT, by_letter: false },
+    Query { name: "newest", sql: NEWEST, postgres: NEWEST, mysql: NEWEST, by_letter: false },
     Query {
         name: "search by name",
         sql: "SELECT path, name FROM files
@@ -38,12 +43,15 @@ const PAGE: [Query; 4] = [
         postgres: "SELECT path, name FROM files
               WHERE lower(name) COLLATE \"C\" >= $1 AND lower(name) COLLATE \"C\" < $2
               ORDER BY lower(name) COLLATE \"C\" LIMIT 20",
+        mysql: "SELECT path, name FROM files
+              WHERE name >= ? AND name < ? ORDER BY name LIMIT 20",
         by_letter: true,
     },
     Query {
         name: "total size",
         sql: "SELECT count(*), total(size) FROM files",
-        postgres: "SELECT count(*), sum(size) FROM files",
+        postgres: TOTAL,
+        mysql: TOTAL,
         by_letter: false,
     },
 ];
@@ -115,6 +123,14 @@ impl Query {
                     Some([from, to]) => reader.query(self.postgres, &[from, to]).await?,
                     None => reader.query(self.postgres, &[]).await?,
                 };
+            }
+            Database::MySql(pool) => {
+                let reader = pool.acquire().operation(self.name).await;
+                let mut reader = reader.map_err(MySqlError::from)?;
+                match bounds {
+                    Some([from, to]) => reader.exec_drop(self.mysql, (from, to)).await?,
+                    None => reader.exec_drop(self.mysql, ()).await?,
+                }
             }
         }
         Ok(())

@@ -58,6 +58,7 @@ impl Store<'_> {
         match writer {
             Writer::Sqlite(writer) => self.write(&mut **writer, batch).await?,
             Writer::Postgres(writer) => self.write(&mut **writer, batch).await?,
+            Writer::MySql(writer) => self.write(&mut **writer, batch).await?,
         }
         if batch.unreadable.is_empty() {
             return Ok(());
