@@ -45,7 +45,7 @@ impl Server {
         self.sql(match self {
             Self::Postgres(_) => "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'",
             Self::MariaDb(_) => {
-                "SELECT IS_USED_LOCK(CONCAT('media_scan ', MD5(DATABASE()))) IS NOT NULL"
+                "SELECT IS_USED_LOCK(CONCAT('media_scan ', LEFT(SHA2(DATABASE(), 256), 40))) IS NOT NULL"
             }
         })
         .unwrap()

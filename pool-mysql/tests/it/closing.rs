@@ -75,9 +75,9 @@ async fn r21_whatever_was_done_every_goodbye_is_heard() {
         assert_eq!(aborted(&place).await, 0, "{reset:?}");
     }
     // Without a close; and of connections that nobody needs any more.
-    let builder = place.builder().config(|config| {
-        config.idle_timeout(Duration::from_millis(50)).max_idle(2).min_size(1)
-    });
+    let builder = place
+        .builder()
+        .config(|config| config.idle_timeout(Duration::from_millis(50)).max_idle(2).min_size(1));
     let pool = builder.build().await.unwrap();
     is_whole(&pool).await;
     work(&pool).await;
@@ -110,4 +110,3 @@ fn r21_a_guard_dropped_outside_a_runtime_says_goodbye_too() {
         assert_eq!(aborted(&place).await, 0);
     });
 }
-

@@ -16,7 +16,8 @@ use crate::stamp::micros;
 /// Tells our tables from those of other programs.
 const MARK: &str = "media_scan 1";
 /// The lock that one scan at a time has. Its name is the whole server's, in any case, and short.
-const LOCK: &str = "SELECT GET_LOCK(CONCAT('media_scan ', MD5(COALESCE(DATABASE(), ''))), 0)";
+const LOCK: &str =
+    "SELECT GET_LOCK(CONCAT('media_scan ', LEFT(SHA2(COALESCE(DATABASE(), ''), 256), 40)), 0)";
 /// The session that has the lock says nothing all the while. In seconds; more no server takes that
 /// runs on Windows.
 const STAY: &str = "SET SESSION wait_timeout = 2147483";
