@@ -9,6 +9,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
 use crate::common::Common;
@@ -20,6 +21,8 @@ use crate::text::Leaves;
 
 /// How long it may take to end a given-up statement; its connection is closed in any case.
 const KILL_WITHIN: Duration = Duration::from_secs(2);
+/// How long an interrupted statement may take to say so.
+const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
 /// Who connects, and by what password; see
 /// [`MySqlBuilder::credentials`](crate::MySqlBuilder::credentials).
@@ -112,20 +115,40 @@ impl MySqlManager {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).server.clone()
     }
 
-    /// Ends, on its server, the statement of a connection that is not used again. A server gives no
-    /// number to two connections, so nobody else is hit, however late it comes; but behind a balancer
-    /// this connection may lead to another server, which gives the same numbers.
-    async fn end_statement(&self, id: u32, server: &MySqlServer) -> Result<bool, MySqlError> {
-        let Ok(_permit) = self.common.side.acquire().await else { return Ok(false) };
-        let mut side = self.open().await?;
-        let same = MySqlServer::ask(&mut side).await?.identity;
-        let is_same = same.is_some() && same == server.identity;
-        if is_same {
-            // An error says that it is gone already.
-            let _ = side.query_drop(format!("KILL {id}")).await;
+    /// A connection beside the pool's to the same server. A server gives no number to two connections,
+    /// so nobody else is hit by a `KILL`, however late it comes; but behind a balancer this one may
+    /// lead to another server, which gives the same numbers.
+    async fn beside(&self, server: &MySqlServer) -> Result<Option<Side<'_>>, MySqlError> {
+        let Ok(permit) = self.common.side.acquire().await else { return Ok(None) };
+        let mut conn = self.open().await?;
+        let same = MySqlServer::ask(&mut conn).await?.identity;
+        if same.is_some() && same == server.identity {
+            return Ok(Some(Side { conn, _permit: permit }));
         }
-        side.disconnect().await?;
-        Ok(is_same)
+        conn.disconnect().await?;
+        Ok(None)
+    }
+}
+
+/// A connection beside the pool's.
+struct Side<'p> {
+    conn: Conn,
+    _permit: SemaphorePermit<'p>,
+}
+
+impl Side<'_> {
+    /// Ends a given-up statement, and its connection. What is killed outright the server counts as
+    /// aborted; so first it is only interrupted, which lets the goodbye be heard. But that misses a
+    /// statement that has not begun, and the next one of several: whatever is left is killed.
+    async fn end(mut self, mut given_up: Conn) {
+        let id = given_up.id();
+        // Errors say that it is gone already.
+        let _ = self.conn.query_drop(format!("KILL QUERY {id}")).await;
+        if timeout(ANSWER_WITHIN, given_up.ping()).await.is_ok() {
+            drop(timeout(ANSWER_WITHIN, given_up.disconnect()).await);
+        }
+        let _ = self.conn.query_drop(format!("KILL {id}")).await;
+        drop(self.conn.disconnect().await);
     }
 }
 
@@ -164,19 +187,18 @@ impl Manager for MySqlManager {
     }
 
     async fn close(&self, connection: MySqlConnection) {
-        let (id, server) = (connection.id(), connection.shared_server().clone());
+        let server = connection.shared_server().clone();
         let (mut conn, state) = connection.link.into_parts();
-        let is_heard = match state {
-            State::Ready | State::Lost => false,
-            // The server hears no goodbye before it has sent all rows.
-            State::Rows => true,
-            State::Busy if !self.common.kills => false,
-            State::Busy => {
-                let ended = timeout(KILL_WITHIN, self.end_statement(id, &server)).await;
-                matches!(ended, Ok(Ok(true)))
+        // By a raw handle, too, a call may have been dropped.
+        let is_given_up = state == State::Busy || (state == State::Ready && conn.is_disconnected());
+        if is_given_up && self.common.kills {
+            let side = timeout(KILL_WITHIN, self.beside(&server)).await;
+            if let Ok(Ok(Some(side))) = side {
+                return drop(timeout(KILL_WITHIN, side.end(conn)).await);
             }
-        };
-        if is_heard {
+        }
+        if state == State::Rows {
+            // The server hears no goodbye before it has sent all rows.
             drop(conn.ping().await);
         }
         drop(conn.disconnect().await);
