@@ -1,6 +1,7 @@
 //! [`Cache`]: the prepared statements of a connection, the least recently used make way.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use lru::LruCache;
 use mysql_async::{Params, Statement, Value};
@@ -11,7 +12,7 @@ use crate::error::{MySqlError, MySqlErrorKind};
 use crate::text::{Leaves, left_by};
 
 /// A statement as the server keeps it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Prepared {
     pub(crate) statement: Statement,
     /// The names of its parameters in the order of their places, if they have names.
@@ -59,7 +60,7 @@ impl Prepared {
         sql: &str,
         params: Params,
         limit: Limit,
-    ) -> Result<Params, MySqlError> {
+    ) -> Result<Vec<Value>, MySqlError> {
         let error = |text: String| {
             MySqlError::text(MySqlErrorKind::Params, format!("{text} in the statement: {sql}"))
         };
@@ -70,9 +71,12 @@ impl Prepared {
             return Err(error(format!("{given} parameters given for {wanted} places")));
         }
         limit.check(&values)?;
-        Ok(Params::Positional(values))
+        Ok(values)
     }
 }
+
+/// For what is around a value in its packet, and is not counted.
+const SPARE: usize = 64;
 
 /// How much the server takes in one packet (`max_allowed_packet`). It closes the connection for more.
 #[derive(Clone, Copy, Debug)]
@@ -95,12 +99,13 @@ impl Limit {
         if self.apart && all > MAX_PAYLOAD_LEN {
             return self.check_size("one of its values", sizes().max().unwrap_or_default());
         }
-        self.check_size("its values", all)
+        // Where many rows go at once, the driver counts more for each value.
+        self.check_size("its values", if self.apart { all } else { all + 4 * values.len() })
     }
 
     fn check_size(self, what: &str, size: usize) -> Result<(), MySqlError> {
         let max_packet = self.max_packet;
-        if size < max_packet {
+        if size + SPARE < max_packet {
             return Ok(());
         }
         let text = format!(
@@ -115,7 +120,7 @@ impl Limit {
 }
 
 /// Statements by their text.
-pub(crate) struct Cache(LruCache<Box<str>, Prepared>);
+pub(crate) struct Cache(LruCache<Box<str>, Arc<Prepared>>);
 
 impl Cache {
     /// For so many statements, at least one.
@@ -126,8 +131,12 @@ impl Cache {
         Self(cache)
     }
 
-    pub(crate) fn find(&mut self, sql: &str) -> Option<Prepared> {
-        self.0.get(sql).cloned()
+    pub(crate) fn find(&mut self, sql: &str) -> Option<Arc<Prepared>> {
+        // Mostly it is the same again, and needs no hash.
+        match self.0.peek_mru() {
+            Some((last, prepared)) if **last == *sql => Some(prepared.clone()),
+            _ => self.0.get(sql).cloned(),
+        }
     }
 
     /// Makes room for another statement, and gives back what made way for it, to be closed on the
@@ -135,16 +144,21 @@ impl Cache {
     pub(crate) fn make_room(&mut self) -> Option<Statement> {
         let is_full = self.0.len() >= self.0.cap().get();
         let old = if is_full { self.0.pop_lru() } else { None };
-        old.map(|(_, old)| old.statement)
+        old.map(|(_, old)| old.statement.clone())
     }
 
     /// Keeps a statement, for which there is room.
-    pub(crate) fn keep(&mut self, sql: &str, prepared: Prepared) {
+    pub(crate) fn keep(&mut self, sql: &str, prepared: Arc<Prepared>) {
         self.0.put(sql.into(), prepared);
     }
 
     pub(crate) fn forget(&mut self, sql: &str) -> Option<Statement> {
-        self.0.pop(sql).map(|old| old.statement)
+        self.0.pop(sql).map(|old| old.statement.clone())
+    }
+
+    /// Takes one out, to be closed on the server.
+    pub(crate) fn take_any(&mut self) -> Option<Statement> {
+        self.0.pop_lru().map(|(_, old)| old.statement.clone())
     }
 
     /// Empties it: the server has forgotten them.

@@ -1,11 +1,14 @@
 //! [`Call`]: a statement under way, from the check that the connection is in step to the last row
 //! that its caller wants.
 
+use std::sync::Arc;
+
 use mysql_async::prelude::{Protocol, Queryable};
-use mysql_async::{Conn, Params, QueryResult, Row};
+use mysql_async::{Conn, Params, QueryResult, Row, Value};
 use pool_core::Busy;
 use pool_sql::{Statement, Watch};
 
+use crate::batch::is_uniform;
 use crate::cache::{Cache, Limit, Prepared, Text};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
@@ -25,6 +28,10 @@ pub(crate) struct Call<'c> {
     common: &'c Common,
     /// How much the server takes at once.
     max_packet: usize,
+    /// Statements were prepared in another database: they are closed before they are run.
+    is_stale: &'c mut bool,
+    /// The server has answered, and not only to a prepare.
+    is_answered: bool,
     watch: Watch,
     _busy: Busy<'c>,
 }
@@ -64,7 +71,7 @@ impl MySqlConnection {
     pub(crate) async fn begin(&mut self, sql: Option<&str>) -> Result<Call<'_>, MySqlError> {
         self.is_used = true;
         let max_packet = self.server().max_allowed_packet.map_or(usize::MAX, |max| max as usize);
-        let Self { link, cache, left, common, activity, .. } = self;
+        let Self { link, cache, left, common, activity, is_stale, .. } = self;
         let busy = activity.busy();
         let mut statement = Statement::new("mysql");
         (statement.operation, statement.sql) = (activity.operation(), sql);
@@ -74,7 +81,22 @@ impl MySqlConnection {
             watch.end(Some(error.observed()));
             return Err(error);
         }
-        Ok(Call { link, cache, left, common, max_packet, watch, _busy: busy })
+        let is_answered = false;
+        let mut call = Call {
+            link,
+            cache,
+            left,
+            common,
+            max_packet,
+            is_stale,
+            is_answered,
+            watch,
+            _busy: busy,
+        };
+        match call.close_stale().await {
+            Ok(()) => Ok(call),
+            Err(error) => Err(call.end::<()>(Err(error)).expect_err("as it was")),
+        }
     }
 }
 
@@ -88,31 +110,55 @@ impl<'c> Call<'c> {
         Limit { max_packet: self.max_packet, apart }
     }
 
+    /// How many bytes of values go at once, where a statement is run for each of many rows.
+    pub(crate) fn chunk_bytes(&self) -> u64 {
+        (self.max_packet as u64 / 8).min(1024 * 1024)
+    }
+
     /// It leaves something in the session, whether it works or not.
     pub(crate) fn leaves(&mut self, leaves: Leaves) {
         *self.left = leaves.max(*self.left);
+        *self.is_stale |= leaves >= Leaves::Database;
+    }
+
+    async fn close_stale(&mut self) -> Result<(), MySqlError> {
+        while *self.is_stale {
+            match self.cache.take_any() {
+                Some(old) => self.conn().close(old).await?,
+                None => *self.is_stale = false,
+            }
+        }
+        Ok(())
     }
 
     /// Sends a text of one or more statements, and waits for the first answer.
     pub(crate) async fn query(&mut self, sql: &str) -> Result<(), MySqlError> {
         self.limit(true).check_text(sql)?;
         self.leaves(left_by(sql));
+        self.is_answered = true;
         self.conn().query_iter(sql).await?;
         Ok(())
     }
 
     /// Runs a text of our own that leaves nothing, to its end.
     pub(crate) async fn run(&mut self, sql: &str) -> Result<(), MySqlError> {
+        self.is_answered = true;
         Ok(self.conn().query_drop(sql).await?)
     }
 
+    /// A round trip.
+    pub(crate) async fn ping(&mut self) -> Result<(), MySqlError> {
+        self.is_answered = true;
+        Ok(self.conn().ping().await?)
+    }
+
     /// Finds a statement prepared, or prepares it.
-    pub(crate) async fn prepared(&mut self, sql: &str) -> Result<Prepared, MySqlError> {
+    pub(crate) async fn prepared(&mut self, sql: &str) -> Result<Arc<Prepared>, MySqlError> {
         self.find_or_prepare(sql, Text::parse).await
     }
 
     /// The same for a text of our own, which has no names and leaves nothing.
-    pub(crate) async fn prepared_own(&mut self, sql: &str) -> Result<Prepared, MySqlError> {
+    pub(crate) async fn prepared_own(&mut self, sql: &str) -> Result<Arc<Prepared>, MySqlError> {
         self.find_or_prepare(sql, |sql| Ok(Text::own(sql))).await
     }
 
@@ -120,7 +166,7 @@ impl<'c> Call<'c> {
         &mut self,
         sql: &str,
         text: impl FnOnce(&str) -> Result<Text, MySqlError>,
-    ) -> Result<Prepared, MySqlError> {
+    ) -> Result<Arc<Prepared>, MySqlError> {
         if let Some(found) = self.cache.find(sql) {
             self.common.statements.hit();
             return Ok(found);
@@ -133,8 +179,7 @@ impl<'c> Call<'c> {
             self.conn().close(old).await?;
         }
         let statement = self.conn().prep(text.sql()).await?;
-        self.link.misled(true);
-        let prepared = text.prepared_as(statement);
+        let prepared = Arc::new(text.prepared_as(statement));
         self.cache.keep(sql, prepared.clone());
         Ok(prepared)
     }
@@ -154,23 +199,42 @@ impl<'c> Call<'c> {
     async fn exec_prepared(
         &mut self,
         sql: &str,
-        prepared: Prepared,
+        prepared: Arc<Prepared>,
         params: Params,
     ) -> Result<(), MySqlError> {
         let values = prepared.values(sql, params, self.limit(true))?;
         self.leaves(prepared.leaves);
+        self.is_answered = true;
+        let values = Params::Positional(values);
         let sent = self.conn().exec_iter(&prepared.statement, values).await.map(drop);
         self.said(sql, sent)
     }
 
-    /// A prepared statement was run so: its answer tells of the session, and it is taken out of the
-    /// cache if the server has forgotten it.
-    pub(crate) fn said<T>(
+    /// Runs a prepared statement for each of the rows, to the end of its answers: by MariaDB's bulk
+    /// protocol, if all values of a column have one type.
+    pub(crate) async fn exec_rows(
         &mut self,
         sql: &str,
-        done: Result<T, mysql_async::Error>,
-    ) -> Result<T, MySqlError> {
-        self.link.misled(false);
+        prepared: &Prepared,
+        rows: Vec<Vec<Value>>,
+    ) -> Result<(), MySqlError> {
+        self.is_answered |= !rows.is_empty();
+        let bytes = rows.iter().flatten().map(Value::bin_len).sum::<u64>();
+        // In one packet: the driver sends the types in the first one only.
+        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
+            let sent = self.conn().exec_batch(&prepared.statement, rows).await;
+            return self.said(sql, sent);
+        }
+        for row in rows {
+            let row = Params::Positional(row);
+            let sent = self.conn().exec_drop(&prepared.statement, row).await;
+            self.said(sql, sent)?;
+        }
+        Ok(())
+    }
+
+    /// A prepared statement was run so: it is taken out of the cache if the server has forgotten it.
+    fn said<T>(&mut self, sql: &str, done: Result<T, mysql_async::Error>) -> Result<T, MySqlError> {
         let said = done.map_err(MySqlError::from);
         if let Err(error) = &said
             && error.code().is_some_and(|code| FORGOTTEN.contains(&code))
@@ -197,13 +261,19 @@ impl<'c> Call<'c> {
         while let Some(row) = rows.next().await? {
             take(row);
         }
-        // Also tells of an error that came after the first answer.
-        Ok(rows.drop_result().await?)
+        // The driver holds back an error that came after the first answer.
+        if !rows.is_empty() || self.conn().last_ok_packet().is_none() {
+            QueryResult::<'_, '_, P>::new(self.conn()).drop_result().await?;
+        }
+        Ok(())
     }
 
     /// The call has ended so, and nothing is left to read.
     pub(crate) fn end<T>(self, done: Result<T, MySqlError>) -> Result<T, MySqlError> {
-        let done = self.link.end(done);
+        let done = match self.is_answered {
+            true => self.link.end(done),
+            false => self.link.end_unanswered(done),
+        };
         self.watch.end(done.as_ref().err().map(MySqlError::observed));
         done
     }

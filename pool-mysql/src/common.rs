@@ -28,7 +28,7 @@ pub(crate) const SIDE_CONNECTIONS: usize = 2;
 /// Whatever the level: a connection in a transaction is rolled back; one with an answer outstanding
 /// is closed; and where a statement went by whose text changes the session (`SET`, `USE`, `LOCK
 /// TABLES`, `GET_LOCK`, `CREATE TEMPORARY TABLE`, `PREPARE`, user variables), the session is cleared
-/// as at level `Clean`. The levels differ in what is done where nothing was seen:
+/// as at level `Clean`; or closed, where that would not help (`SET ROLE`, `EXECUTE`). The levels differ in what is done where nothing was seen:
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ResetLevel {
@@ -36,8 +36,8 @@ pub enum ResetLevel {
     /// word is then found out by its next user.
     Fast,
     /// Nothing; but a connection that was idle for a while is pinged before use. What can remain is
-    /// what a stored procedure or function did to the session out of sight, and
-    /// `LAST_INSERT_ID()`.
+    /// what a stored procedure or function did to the session out of sight, and what the last
+    /// statement left to be asked for: `LAST_INSERT_ID()`, `FOUND_ROWS()`, `SHOW WARNINGS`.
     #[default]
     Verified,
     /// The session is cleared after every use, by `COM_RESET_CONNECTION`: settings, variables,

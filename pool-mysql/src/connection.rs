@@ -7,7 +7,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use pool_core::Activity;
 use scoped_futures::ScopedBoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::cache::Cache;
 use crate::common::Common;
@@ -63,13 +63,22 @@ pub struct MySqlConnection {
     pub(crate) is_raw: bool,
     /// What a dropped transaction owes: the savepoint to roll back to; 0 is all of it.
     pub(crate) owed: Option<u32>,
+    /// Statements were prepared in another database.
+    pub(crate) is_stale: bool,
+    /// The connection's number, and whose it is.
+    pub(crate) logged_in: (u32, Option<String>),
+    opened: Instant,
     /// A statement of the transaction was not run, since the transaction had ended.
     pub(crate) was_refused: bool,
 }
 
 impl MySqlConnection {
     pub(crate) fn new(link: Link, common: Arc<Common>, activity: Activity) -> Self {
+        let logged_in = login(link.conn());
         Self {
+            is_stale: false,
+            logged_in,
+            opened: Instant::now(),
             link,
             cache: Cache::new(0),
             common,
@@ -93,6 +102,15 @@ impl MySqlConnection {
         self.cache = Cache::new(server.statements(wishes.statements, wishes.max_size));
         self.server = Arc::new(server);
         Ok(())
+    }
+
+    pub(crate) fn login(&self) -> (u32, Option<String>) {
+        login(self.link.conn())
+    }
+
+    /// How long ago it was opened.
+    pub(crate) fn age(&self) -> Duration {
+        self.opened.elapsed()
     }
 
     pub(crate) fn shared_server(&self) -> &Arc<MySqlServer> {
@@ -156,7 +174,10 @@ impl MySqlConnection {
                 match run(&mut tx).await {
                     Ok(value) => tx.commit().await.map(|()| value),
                     // Before the pause: the other one waits for these locks.
-                    Err(error) => tx.rollback().await.and(Err(error)),
+                    Err(error) => {
+                        let _ = tx.rollback().await; // if that fails, it is undone all the same
+                        Err(error)
+                    }
                 }
             };
             match done {
@@ -194,7 +215,7 @@ impl MySqlConnection {
     }
 
     /// The server's number for this connection, as in `SHOW PROCESSLIST` and for `KILL`.
-    pub fn id(&self) -> u32 {
+    pub fn connection_id(&self) -> u32 {
         self.link.conn().id()
     }
 
@@ -216,18 +237,21 @@ impl MySqlConnection {
     /// That an earlier call was dropped, or the connection is lost.
     pub fn raw(&mut self) -> Result<&mut Conn, MySqlError> {
         self.link.check()?;
-        self.is_raw = true;
-        // It may close statements, or reset the session.
-        self.cache.clear();
+        // It may reset the session, and then the server does not know them.
+        (self.is_raw, self.is_stale) = (true, true);
         Ok(self.link.raw())
     }
+}
+
+fn login(conn: &Conn) -> (u32, Option<String>) {
+    (conn.id(), conn.opts().user().map(Into::into))
 }
 
 impl fmt::Debug for MySqlConnection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MySqlConnection")
             .field("server", &self.common.front.name)
-            .field("id", &self.id())
+            .field("connection_id", &self.connection_id())
             .field("state", &self.link.state())
             .finish_non_exhaustive()
     }

@@ -127,9 +127,12 @@ impl MySqlError {
         }
     }
 
-    /// The same, with what it happened at.
-    pub(crate) fn at(self, place: &str) -> Self {
-        Self::text(self.kind(), format!("{place}: {self}"))
+    /// Of a set-up statement: which it was, and not its text, which the server would quote.
+    pub(crate) fn at_set_up(self, place: &str) -> Self {
+        match self.code() {
+            Some(code) => Self::text(self.kind(), format!("{place}: error {code}")),
+            None => self,
+        }
     }
 
     /// What kind of failure it was.

@@ -16,17 +16,20 @@
 //! future (or of a panic): it is never used again. That is the latch.
 
 use mysql_async::Conn;
+use std::task::{Context, Waker};
+
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
 
 use crate::error::{MySqlError, MySqlErrorKind};
 
 pub(crate) struct Link {
-    conn: Conn,
+    /// There until the goodbye.
+    conn: Option<Conn>,
     state: State,
-    /// The last answer was to a prepare. The driver takes that for one with a status in it, and reads
-    /// the status off its number of columns.
-    is_misled: bool,
+    /// What the last answer said of the session; nothing, if it was an error. Those to a prepare say
+    /// nothing, though the driver reads a status off their number of columns.
+    status: Option<Status>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,18 +50,28 @@ pub(crate) struct Status {
 impl Link {
     /// Over a connection on which nothing is outstanding.
     pub(crate) fn new(conn: Conn) -> Self {
-        Self { conn, state: State::Ready, is_misled: false }
+        let status = status_of(&conn);
+        Self { conn: Some(conn), state: State::Ready, status }
     }
 
     pub(crate) fn conn(&self) -> &Conn {
-        &self.conn
+        self.conn.as_ref().expect("there until the goodbye")
+    }
+
+    fn conn_mut(&mut self) -> &mut Conn {
+        self.conn.as_mut().expect("there until the goodbye")
     }
 
     pub(crate) fn state(&self) -> State {
-        if self.state == State::Ready && self.conn.is_disconnected() {
+        if self.state == State::Ready && self.conn().is_disconnected() {
             return State::Lost;
         }
         self.state
+    }
+
+    /// Whether a call was dropped under way; by a raw handle, too.
+    pub(crate) fn is_given_up(&self) -> bool {
+        self.state == State::Busy || (self.state == State::Ready && self.conn().is_disconnected())
     }
 
     /// Whether a statement can be sent, once what is left of the last answer is read.
@@ -82,26 +95,20 @@ impl Link {
         self.check()?;
         while self.state == State::Rows {
             self.state = State::Busy;
-            let drained = self.conn.ping().await; // reads them, to their end
+            let drained = self.conn_mut().ping().await; // reads them, to their end
             // An error is that of a statement whose answer nobody wanted to the end.
             let _ = self.end(drained);
         }
         self.check()?;
         self.state = State::Busy;
-        self.is_misled = false;
-        Ok(&mut self.conn)
-    }
-
-    /// Whether the last answer was to a prepare, which says nothing of the session.
-    pub(crate) fn misled(&mut self, is_misled: bool) {
-        self.is_misled = is_misled;
+        Ok(self.conn_mut())
     }
 
     /// As [`begin`](Self::begin), for the next rows of the last answer.
     pub(crate) fn go_on(&mut self) -> Result<&mut Conn, MySqlError> {
         self.check()?;
         self.state = State::Busy;
-        Ok(&mut self.conn)
+        Ok(self.conn_mut())
     }
 
     /// The call has ended so, and its answer was read to its end.
@@ -109,14 +116,24 @@ impl Link {
         &mut self,
         done: Result<T, impl Into<MySqlError>>,
     ) -> Result<T, MySqlError> {
+        self.status = status_of(self.conn());
         self.settle(done, State::Ready)
     }
 
-    /// The same, but rows are left.
+    /// The same, but nothing was answered, or only a prepare: the session is as it was.
+    pub(crate) fn end_unanswered<T>(
+        &mut self,
+        done: Result<T, impl Into<MySqlError>>,
+    ) -> Result<T, MySqlError> {
+        self.settle(done, State::Ready)
+    }
+
+    /// The same, but rows are left, and after them what the server says of the session.
     pub(crate) fn keep_rows<T>(
         &mut self,
         done: Result<T, impl Into<MySqlError>>,
     ) -> Result<T, MySqlError> {
+        self.status = None;
         self.settle(done, State::Rows)
     }
 
@@ -137,36 +154,59 @@ impl Link {
     /// The driver's connection, for the call under way.
     pub(crate) fn busy(&mut self) -> &mut Conn {
         debug_assert_eq!(self.state, State::Busy, "between begin and end");
-        &mut self.conn
+        self.conn_mut()
     }
 
-    /// What the last answer said of the session; nothing, if it was an error, or to a prepare.
+    /// What the last answer said of the session; nothing, if it was an error, or rows are left.
     pub(crate) fn status(&self) -> Option<Status> {
-        if self.is_misled {
-            return None;
-        }
-        let flags = self.conn.last_ok_packet()?.status_flags();
-        Some(Status {
-            in_transaction: flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS),
-            autocommit: flags.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT),
-        })
+        self.status
     }
 
-    /// The same; where the last answer was an error, by a round trip.
+    /// The same; where it is not known, by a round trip.
     pub(crate) async fn ask_status(&mut self) -> Result<Option<Status>, MySqlError> {
-        if self.status().is_none() || self.state == State::Rows {
+        if self.status.is_none() {
             let pinged = self.begin().await?.ping().await;
             self.end(pinged)?;
         }
-        Ok(self.status())
-    }
-
-    pub(crate) fn into_parts(self) -> (Conn, State) {
-        (self.conn, self.state)
+        Ok(self.status)
     }
 
     /// For a user who wants to do it himself.
     pub(crate) fn raw(&mut self) -> &mut Conn {
-        &mut self.conn
+        self.conn_mut()
     }
+
+    /// Reads what was outstanding when a call was dropped, so that the goodbye is heard.
+    pub(crate) async fn read_out(&mut self) {
+        let _ = self.conn_mut().ping().await;
+    }
+
+    /// Says goodbye, if nothing is outstanding, and closes.
+    pub(crate) async fn goodbye(mut self) {
+        if let Some(conn) = self.conn.take() {
+            let _ = conn.disconnect().await;
+        }
+    }
+}
+
+impl Drop for Link {
+    /// The driver's drop would spawn a task that reads what is outstanding, however long that takes;
+    /// but not once a command is under way.
+    fn drop(&mut self) {
+        let Some(conn) = self.conn.as_mut().filter(|_| self.state != State::Ready) else { return };
+        // A second time where the first one came to the next of several answers.
+        for _ in 0..3 {
+            if !conn.is_disconnected() {
+                let _ = conn.ping().as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            }
+        }
+    }
+}
+
+fn status_of(conn: &Conn) -> Option<Status> {
+    let flags = conn.last_ok_packet()?.status_flags();
+    Some(Status {
+        in_transaction: flags.contains(StatusFlags::SERVER_STATUS_IN_TRANS),
+        autocommit: flags.contains(StatusFlags::SERVER_STATUS_AUTOCOMMIT),
+    })
 }

@@ -19,8 +19,9 @@ use crate::link::{Link, State};
 use crate::server::{MySqlServer, MySqlWarning, Wishes};
 use crate::text::Leaves;
 
-/// How long it may take to end a given-up statement; its connection is closed in any case.
-const KILL_WITHIN: Duration = Duration::from_secs(2);
+/// How long it may take to reach the server to end a given-up statement, and to end it: together less
+/// than the pool gives to a close. The connection is closed in any case.
+const KILL_WITHIN: Duration = Duration::from_millis(450);
 /// How long an interrupted statement may take to say so.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 
@@ -115,24 +116,33 @@ impl MySqlManager {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).server.clone()
     }
 
-    /// A connection beside the pool's to the same server. A server gives no number to two connections,
-    /// so nobody else is hit by a `KILL`, however late it comes; but behind a balancer this one may
-    /// lead to another server, which gives the same numbers.
-    async fn beside(&self, server: &MySqlServer) -> Result<Option<Side<'_>>, MySqlError> {
+    /// A connection beside the pool's to the same server. A server gives no number to two connections
+    /// while it runs, so nobody else is hit by a `KILL`. But behind a balancer this one may lead to
+    /// another server, or the server has been restarted, and the numbers are other connections'.
+    async fn beside(
+        &self,
+        server: &MySqlServer,
+        age: Duration,
+    ) -> Result<Option<Side<'_>>, MySqlError> {
         let Ok(permit) = self.common.side.acquire().await else { return Ok(None) };
-        let mut conn = self.open().await?;
-        let same = MySqlServer::ask(&mut conn).await?.identity;
-        if same.is_some() && same == server.identity {
-            return Ok(Some(Side { conn, _permit: permit }));
+        let mut link = Link::new(self.open().await?);
+        let asked = MySqlServer::ask(link.begin().await?).await;
+        let same = link.end(asked)?.identity;
+        let uptime = "SHOW GLOBAL STATUS LIKE 'Uptime'";
+        let uptime = link.begin().await?.query_first::<(String, u64), _>(uptime).await;
+        let uptime = link.end(uptime)?.map_or(0, |(_, seconds)| seconds);
+        let is_same = same.is_some() && same == server.identity && uptime >= age.as_secs();
+        if is_same {
+            return Ok(Some(Side { link, _permit: permit }));
         }
-        conn.disconnect().await?;
+        link.goodbye().await;
         Ok(None)
     }
 }
 
 /// A connection beside the pool's.
 struct Side<'p> {
-    conn: Conn,
+    link: Link,
     _permit: SemaphorePermit<'p>,
 }
 
@@ -140,15 +150,21 @@ impl Side<'_> {
     /// Ends a given-up statement, and its connection. What is killed outright the server counts as
     /// aborted; so first it is only interrupted, which lets the goodbye be heard. But that misses a
     /// statement that has not begun, and the next one of several: whatever is left is killed.
-    async fn end(mut self, mut given_up: Conn) {
-        let id = given_up.id();
-        // Errors say that it is gone already.
-        let _ = self.conn.query_drop(format!("KILL QUERY {id}")).await;
-        if timeout(ANSWER_WITHIN, given_up.ping()).await.is_ok() {
-            drop(timeout(ANSWER_WITHIN, given_up.disconnect()).await);
+    async fn end(mut self, mut given_up: Link) {
+        let id = given_up.conn().id();
+        self.tell(&format!("KILL QUERY {id}")).await;
+        if timeout(ANSWER_WITHIN, given_up.read_out()).await.is_ok() {
+            drop(timeout(ANSWER_WITHIN, given_up.goodbye()).await);
         }
-        let _ = self.conn.query_drop(format!("KILL {id}")).await;
-        drop(self.conn.disconnect().await);
+        self.tell(&format!("KILL {id}")).await;
+        self.link.goodbye().await;
+    }
+
+    async fn tell(&mut self, sql: &str) {
+        if let Ok(conn) = self.link.begin().await {
+            let told = conn.query_drop(sql).await;
+            let _ = self.link.end(told); // an error says that it is gone already
+        }
     }
 }
 
@@ -187,21 +203,19 @@ impl Manager for MySqlManager {
     }
 
     async fn close(&self, connection: MySqlConnection) {
-        let server = connection.shared_server().clone();
-        let (mut conn, state) = connection.link.into_parts();
-        // By a raw handle, too, a call may have been dropped.
-        let is_given_up = state == State::Busy || (state == State::Ready && conn.is_disconnected());
-        if is_given_up && self.common.kills {
-            let side = timeout(KILL_WITHIN, self.beside(&server)).await;
+        let (server, age) = (connection.shared_server().clone(), connection.age());
+        let mut link = connection.link;
+        if link.is_given_up() && self.common.kills {
+            let side = timeout(KILL_WITHIN, self.beside(&server, age)).await;
             if let Ok(Ok(Some(side))) = side {
-                return drop(timeout(KILL_WITHIN, side.end(conn)).await);
+                return drop(timeout(KILL_WITHIN, side.end(link)).await);
             }
         }
-        if state == State::Rows {
+        if link.state() == State::Rows {
             // The server hears no goodbye before it has sent all rows.
-            drop(conn.ping().await);
+            let _ = link.begin().await;
         }
-        drop(conn.disconnect().await);
+        link.goodbye().await;
     }
 
     fn classify(&self, error: &MySqlError) -> ErrorClass {

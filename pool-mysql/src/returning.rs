@@ -23,6 +23,7 @@ use crate::common::ResetLevel;
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::link::State;
+use crate::server::MySqlServer;
 use crate::text::Leaves;
 
 impl MySqlConnection {
@@ -57,6 +58,10 @@ impl MySqlConnection {
 
     /// Clears what is left behind.
     pub(crate) async fn reset(&mut self) -> Result<Reset, MySqlError> {
+        let is_another = self.is_raw && self.login() != self.logged_in;
+        if self.left == Leaves::Unclearable || is_another {
+            return Ok(Reset::Discard);
+        }
         if self.is_raw && !self.is_in_step().await? {
             return Ok(Reset::Discard);
         }
@@ -116,10 +121,12 @@ impl MySqlConnection {
             self.link.end(used)?;
         }
         self.set_up().await?;
-        (self.left, self.is_raw) = (Leaves::Nothing, false);
-        // What a ping says of the session belongs to the new one.
+        (self.left, self.is_raw, self.is_stale) = (Leaves::Nothing, false, false);
+        // The session has the server's settings of now, and the pool goes by those of the connect.
+        let server = MySqlServer::ask(self.link.begin().await?).await;
+        let is_same = self.link.end(server)? == **self.shared_server();
         let status = self.link.ask_status().await?;
-        Ok(status.is_some_and(|status| status.autocommit == self.autocommit))
+        Ok(is_same && status.is_some_and(|status| status.autocommit == self.autocommit))
     }
 
     /// Runs the set-up statements, in the order in which they were written.
@@ -129,7 +136,7 @@ impl MySqlConnection {
             let done = self.link.begin().await?.query_drop(statement.as_str()).await;
             // Not its text, in which there may be a secret.
             let place = || format!("set-up statement {} of {}", at + 1, common.set_up.len());
-            self.link.end(done).map_err(|error| error.at(&place()))?;
+            self.link.end(done).map_err(|error| error.at_set_up(&place()))?;
         }
         Ok(())
     }

@@ -4,14 +4,17 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use mysql_async::prelude::{FromRow, Queryable};
-use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol};
+use mysql_async::prelude::FromRow;
+use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol, Value};
 
 use crate::call::Call;
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::rows::{MySqlRows, convert};
 use crate::transaction::MySqlTransaction;
+
+/// Rows that go at once, where a statement is run for each of many.
+const CHUNK_ROWS: usize = 1_000;
 
 /// A statement that is known to be one: it was prepared.
 ///
@@ -114,7 +117,7 @@ impl<'c> Statements<'c> {
 
     async fn ping(self) -> Result<(), MySqlError> {
         let mut call = self.call(None).await?;
-        let pinged = call.conn().ping().await.map_err(MySqlError::from);
+        let pinged = call.ping().await;
         call.end(pinged)
     }
 
@@ -128,17 +131,26 @@ impl<'c> Statements<'c> {
         let done = async {
             let prepared = call.prepared(sql).await?;
             call.leaves(prepared.leaves);
-            let mut failed = None;
-            // What does not fit ends the batch before it, without the driver's closing anything.
-            let limit = call.limit(false);
-            let fitting = |row: P| {
-                let values = prepared.values(sql, row.into(), limit);
-                values.map_err(|error| failed = Some(error)).ok()
-            };
-            let rows = rows.into_iter().map_while(fitting).fuse();
-            let sent = call.conn().exec_batch(&prepared.statement, rows).await;
-            call.said(sql, sent)?;
-            failed.map_or(Ok(()), Err)
+            let (limit, chunk_bytes) = (call.limit(false), call.chunk_bytes());
+            let mut rows = rows.into_iter();
+            loop {
+                let (mut chunk, mut bytes) = (Vec::new(), 0);
+                let mut next = None;
+                while chunk.len() < CHUNK_ROWS && bytes < chunk_bytes {
+                    next = rows.next().map(|row| prepared.values(sql, row.into(), limit));
+                    let Some(Ok(row)) = next else { break };
+                    bytes += row.iter().map(Value::bin_len).sum::<u64>();
+                    chunk.push(row);
+                    next = None;
+                }
+                let is_full = chunk.len() == CHUNK_ROWS || bytes >= chunk_bytes;
+                call.exec_rows(sql, &prepared, chunk).await?;
+                match next {
+                    Some(Err(error)) => return Err(error),
+                    _ if !is_full => return Ok(()),
+                    _ => {}
+                }
+            }
         }
         .await;
         call.end(done)
@@ -168,9 +180,14 @@ impl<T> Converted<T> {
     fn all(self) -> Result<Vec<T>, MySqlError> {
         self.failed.map_or(Ok(self.rows), Err)
     }
+}
 
-    fn first(self) -> Result<Option<T>, MySqlError> {
-        self.all().map(|rows| rows.into_iter().next())
+/// The first row, converted; the others are read and forgotten.
+fn take_first<T: FromRow>(first: &mut Option<Result<T, MySqlError>>) -> impl FnMut(Row) {
+    |row| {
+        if first.is_none() {
+            *first = Some(convert(row));
+        }
     }
 }
 
@@ -230,15 +247,9 @@ macro_rules! statements {
                 T: FromRow + Send,
                 Q: AsRef<str> + Send,
             {
-                let mut first = Converted::new();
-                self.on()
-                    .query_each(sql.as_ref(), |row| {
-                        if first.rows.is_empty() {
-                            first.take(row, |row: T| row);
-                        }
-                    })
-                    .await?;
-                first.first()
+                let mut first = None;
+                self.on().query_each(sql.as_ref(), take_first(&mut first)).await?;
+                first.transpose()
             }
 
             /// The same, for no rows.
@@ -341,14 +352,10 @@ macro_rules! statements {
                 Q: AsRef<str> + Send,
                 P: Into<Params> + Send,
             {
-                let mut first = Converted::new();
-                let take = |row| {
-                    if first.rows.is_empty() {
-                        first.take(row, |row: T| row);
-                    }
-                };
+                let mut first = None;
+                let take = take_first(&mut first);
                 self.on().exec_each(statement.as_ref(), params.into(), take).await?;
-                first.first()
+                first.transpose()
             }
 
             /// The same, for no rows.

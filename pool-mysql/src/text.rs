@@ -9,47 +9,71 @@ pub(crate) enum Leaves {
     State,
     /// Another default database, which a reset does not change back.
     Database,
+    /// What no reset clears: another role, a lock of a backup, or nobody knows what.
+    Unclearable,
 }
 
 /// Statements that begin so change the session.
-const STATEFUL: &[&str] =
-    &["set", "lock", "handler", "flush", "prepare", "execute", "xa", "load", "install"];
+const STATEFUL: &[&str] = &[
+    "set", "lock", "handler", "flush", "prepare", "xa", "load", "install", "if", "case", "loop",
+    "while", "repeat", "for", "declare",
+];
 /// Words that do so wherever they stand.
 const ANYWHERE: &[&str] = &["get_lock", "temporary"];
+/// Where `@a` stands for something to be filled in.
+const FILLS: &[&str] = &["into", "call", "get", "fetch"];
 
 /// What a text of one or more statements leaves behind. Where it is not certain, more than less: that
 /// costs a reset.
 pub(crate) fn left_by(sql: &str) -> Leaves {
-    let of_each = sql.split(';').map(left_by_first_word).max().unwrap_or_default();
-    if of_each == Leaves::Nothing && (assigns_a_variable(sql) || has_word(sql, ANYWHERE)) {
+    let mut left = left_by_each(sql);
+    if ["/*", "--", "#"].iter().any(|comment| sql.contains(comment)) {
+        // What looks like a comment may be within quotes, so both ways count.
+        left = left.max(left_by_each(&without_comments(sql)));
+    }
+    if left == Leaves::Nothing && (fills_a_variable(sql) || has_word(sql, ANYWHERE)) {
         return Leaves::State;
     }
-    of_each
+    left
 }
 
-fn left_by_first_word(statement: &str) -> Leaves {
-    let mut words = words(skip_comments(statement));
-    let first = words.next().unwrap_or_default();
-    let is = |word: &&str| first.eq_ignore_ascii_case(word);
-    if is(&"use") {
+fn left_by_each(sql: &str) -> Leaves {
+    sql.split(';').map(left_by_first_words).max().unwrap_or_default()
+}
+
+fn left_by_first_words(statement: &str) -> Leaves {
+    let statement = skip_comments(statement);
+    let mut words = words(statement);
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let is = |word: &str, wanted: &[&str]| wanted.iter().any(|it| it.eq_ignore_ascii_case(word));
+    if is(first, &["execute", "backup"]) {
+        return Leaves::Unclearable;
+    }
+    if is(first, &["set"]) && is(second, &["statement"]) {
+        // MariaDB's `SET STATEMENT max_statement_time = 1 FOR SELECT ..`: for one statement.
+        let lower = statement.to_ascii_lowercase();
+        let rest = lower.find(" for ").map_or("", |at| &lower[at + 5..]);
+        return left_by_first_words(rest);
+    }
+    if is(first, &["set"]) && has_word(statement, &["role", "authorization"]) {
+        return Leaves::Unclearable;
+    }
+    let is_of_database =
+        is(first, &["drop", "create", "alter"]) && is(second, &["database", "schema"]);
+    if is(first, &["use"]) || is_of_database {
         return Leaves::Database;
     }
-    // `SET STATEMENT max_statement_time = 1 FOR SELECT ..` is MariaDB's, for one statement.
-    let mut is_for_one = || words.next().is_some_and(|word| word.eq_ignore_ascii_case("statement"));
-    if STATEFUL.iter().any(is) && !is_for_one() {
-        return Leaves::State;
-    }
-    Leaves::Nothing
+    let is_block = is(first, &["begin"]) && is(second, &["not"]);
+    if is(first, STATEFUL) || is_block { Leaves::State } else { Leaves::Nothing }
 }
 
 /// Without the comments in front; what the server would run of one is not skipped.
 fn skip_comments(statement: &str) -> &str {
-    let mut rest = statement.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+    let is_blank = |c: char| c.is_whitespace() || c == '(';
+    let mut rest = statement.trim_start_matches(is_blank);
     loop {
-        let after = if let Some(executed) =
-            rest.strip_prefix("/*!").or_else(|| rest.strip_prefix("/*M!"))
-        {
-            Some(executed.trim_start_matches(|c: char| c.is_ascii_digit()))
+        let after = if let Some(executed) = executed(rest) {
+            Some(executed)
         } else if let Some(comment) = rest.strip_prefix("/*") {
             comment.split_once("*/").map(|(_, after)| after)
         } else if rest.starts_with("--") || rest.starts_with('#') {
@@ -57,9 +81,37 @@ fn skip_comments(statement: &str) -> &str {
         } else {
             return rest;
         };
-        let Some(after) = after else { return "" };
-        rest = after.trim_start_matches(|c: char| c.is_whitespace() || c == '(');
+        rest = after.unwrap_or_default().trim_start_matches(is_blank);
     }
+}
+
+/// What follows `/*!50000` or `/*M!`.
+fn executed(text: &str) -> Option<&str> {
+    let text = text.strip_prefix("/*!").or_else(|| text.strip_prefix("/*M!"))?;
+    Some(text.trim_start_matches(|c: char| c.is_ascii_digit()))
+}
+
+/// With a blank for each comment that the server does not run.
+fn without_comments(sql: &str) -> String {
+    let (mut out, mut rest) = (String::with_capacity(sql.len()), sql);
+    while let Some(c) = rest.chars().next() {
+        let end = match () {
+            () if rest.starts_with("/*") && executed(rest).is_none() => Some("*/"),
+            () if rest.starts_with("--") || c == '#' => Some("\n"),
+            () => None,
+        };
+        rest = match end {
+            Some(end) => {
+                out.push(' ');
+                rest.split_once(end).map_or("", |(_, after)| after)
+            }
+            None => {
+                out.push(c);
+                &rest[c.len_utf8()..]
+            }
+        };
+    }
+    out
 }
 
 fn words(text: &str) -> impl Iterator<Item = &str> {
@@ -71,9 +123,9 @@ fn has_word(text: &str, wanted: &[&str]) -> bool {
     words(text).any(|word| wanted.iter().any(|it| it.eq_ignore_ascii_case(word)))
 }
 
-/// `SELECT @a := 1`, `SELECT 1 INTO @a`.
-fn assigns_a_variable(sql: &str) -> bool {
-    sql.contains('@') && (sql.contains(":=") || has_word(sql, &["into"]))
+/// `SELECT @a := 1`, `SELECT 1 INTO @a`, `CALL p(@a)`.
+fn fills_a_variable(sql: &str) -> bool {
+    sql.contains('@') && (sql.contains(":=") || has_word(sql, FILLS))
 }
 
 #[cfg(test)]
@@ -98,15 +150,31 @@ mod tests {
             "CREATE TEMPORARY TABLE x (y int)",
             "CREATE OR REPLACE TEMPORARY TABLE x (y int)",
             "PREPARE p FROM 'SELECT 1'",
-            "EXECUTE IMMEDIATE 'SET @a = 1'",
+            "/* a; b */ SET @a = 1",
+            "-- x; then\nSET @a = 2",
+            "SELECT '#'; SET @a = 1",
+            "CALL p(@a)",
+            "GET DIAGNOSTICS @a = NUMBER",
+            "BEGIN NOT ATOMIC SET @a = 1; END",
+            "IF 1 THEN SET @a = 1; END IF",
+            "SET STATEMENT max_statement_time = 1 FOR SET @a = 1",
             "HANDLER t OPEN",
             "XA START 'x'",
             "((SET @a = 1",
         ] {
             assert_eq!(left_by(sql), Leaves::State, "{sql}");
         }
-        for sql in ["USE other", "SELECT 1; use other", "SET @a = 1; USE other"] {
+        for sql in [
+            "USE other",
+            "SELECT 1; use other",
+            "SET @a = 1; USE other",
+            "SET STATEMENT max_statement_time = 1 FOR USE other",
+            "DROP DATABASE own",
+        ] {
             assert_eq!(left_by(sql), Leaves::Database, "{sql}");
+        }
+        for sql in ["SET ROLE admin", "EXECUTE IMMEDIATE 'USE d'", "BACKUP LOCK t"] {
+            assert_eq!(left_by(sql), Leaves::Unclearable, "{sql}");
         }
     }
 

@@ -12,6 +12,7 @@ use mysql_async::IsolationLevel;
 
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
+use crate::text::Leaves;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
 /// on its connection, or when the connection comes back.
@@ -75,6 +76,9 @@ impl<'c> MySqlTransactionBuilder<'c> {
         }
         let mut call = self.connection.call(Some(sql.trim_end())).await?;
         let begun = call.run(&sql).await;
+        if begun.is_err() && self.isolation_level.is_some() {
+            call.leaves(Leaves::State); // the level is for the next transaction, whosever it is
+        }
         call.end(begun)?;
         self.connection.was_refused = false;
         Ok(MySqlTransaction { connection: self.connection, depth: 0, has_ended: false })
@@ -85,13 +89,13 @@ impl MySqlTransaction<'_> {
     /// Keeps what was done; of a savepoint, as part of its transaction.
     ///
     /// # Errors
-    /// [`TransactionOver`](crate::MySqlErrorKind::TransactionOver) if the server had rolled it back after an error; the
-    /// server's; the connection is lost, and then nobody knows whether it was committed.
+    /// [`TransactionOver`](crate::MySqlErrorKind::TransactionOver) if it had ended before: rolled back by
+    /// the server or in a procedure, or committed by a statement such as `CREATE TABLE`. The server's;
+    /// the connection is lost, and then nobody knows whether it was committed.
     pub async fn commit(mut self) -> Result<(), MySqlError> {
         let connection = &*self.connection;
-        let is_certain = connection.link.status().is_some() && !connection.was_refused;
-        if !is_certain || connection.owed.is_some() || self.depth > 0 {
-            // After an error it may be gone. Without one, whatever ended it has committed it.
+        let is_there = connection.link.status().is_some_and(|status| status.in_transaction);
+        if !is_there || connection.owed.is_some() || connection.was_refused || self.depth > 0 {
             self.connection.check_transaction().await?;
         }
         let depth = self.depth;

@@ -11,7 +11,7 @@
 use mysql_async::Value;
 
 /// Whether each column of the rows has one type, NULLs aside.
-pub(super) fn is_uniform(rows: &[Vec<Value>]) -> bool {
+pub(crate) fn is_uniform(rows: &[Vec<Value>]) -> bool {
     let width = rows.first().map_or(0, Vec::len);
     width > 0 && (0..width).all(|at| is_of_one_type(rows.iter().map(|row| &row[at])))
 }

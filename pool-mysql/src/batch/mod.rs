@@ -69,6 +69,7 @@ use pool_sql::{
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::transaction::MySqlTransaction;
+pub(crate) use bulk::is_uniform;
 use limits::Limits;
 use plan::Plan;
 

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use mysql_async::prelude::Queryable;
 use mysql_async::{BinaryProtocol, Params, Value as Sent};
 use pool_sql::{BatchReport, Progress, Value, split_tail};
 
@@ -137,8 +136,7 @@ impl Writer<'_, '_, '_> {
         let mut call = self.call(&sql).await?;
         let done = async {
             let prepared = call.prepared_own(&sql).await?;
-            let sent = call.conn().exec_batch(&prepared.statement, rows).await;
-            call.said(&sql, sent)
+            call.exec_rows(&sql, &prepared, rows).await
         }
         .await;
         let ended = call.end(done);

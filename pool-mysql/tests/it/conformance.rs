@@ -33,7 +33,7 @@ macro_rules! harness {
             }
 
             async fn break_connection(&self, connection: &mut MySqlConnection) {
-                self.place.kill(connection.id()).await;
+                self.place.kill(connection.connection_id()).await;
                 // This protocol's client hears nothing unasked.
                 connection.ping().await.unwrap_err();
             }

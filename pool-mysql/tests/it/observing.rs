@@ -137,7 +137,7 @@ async fn rows_that_are_read_one_by_one_are_one_statement() {
         }
     };
     drop(connection.query_iter(endless).await.unwrap());
-    place.kill((*connection).id()).await;
+    place.kill(connection.connection_id()).await;
     let lost = connection.ping().await.unwrap_err();
     assert_eq!(lost.kind(), MySqlErrorKind::Disconnected);
     assert_eq!(log.told()[1], "read: -: disconnected");
