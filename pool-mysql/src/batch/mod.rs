@@ -30,7 +30,7 @@
 //! | `Json` | `JSON` | `Json`; of MariaDB, where `JSON` is text, `Text` |
 //! | `Uuid` | `BINARY(16)`, as its 16 bytes | `Bytes`, which read as `[u8; 16]` |
 //! | `Timestamp` | `DATETIME`, as UTC | `Timestamp` |
-//! | `Date`, `Time` | `DATE`, `TIME` | the same |
+//! | `Date`, `Time` | `DATE`, `TIME`; MySQL's ends at 838:59:59, MariaDB's within that second | the same |
 //!
 //! A `TIMESTAMP` column is converted by the server from the session's time zone: set
 //! [`time_zone`](crate::MySqlOptions::time_zone) to `+00:00`, or moments that a change of clocks skips

@@ -111,9 +111,9 @@ async fn rows_of_any_number_are_stored_and_progress_is_exact() {
     for (count, split) in
         [(0, 0), (1, 1), (2, 1), (999, 8), (1_000, 1), (1_001, 2), (2_437, 8), (20_000, 20)]
     {
-        for (row, statements) in
-            [(row as fn(i64, &str) -> [Value<'_>; 3], (count + 999) / 1_000), (mixed, split)]
-        {
+        // In bulk, one for each chunk.
+        let bulk = if connection.server().is_mariadb { (count + 999) / 1_000 } else { split };
+        for (row, statements) in [(row as fn(i64, &str) -> [Value<'_>; 3], bulk), (mixed, split)] {
             let (done, told) =
                 insert(&mut connection, &films.plan(), from..from + count, row).await;
             let report = done.unwrap();

@@ -83,6 +83,7 @@ pub(crate) struct Place {
     pub(crate) url: String,
     pub(crate) name: String,
     admin: Mutex<Conn>,
+    pub(crate) is_mariadb: bool,
 }
 
 impl Place {
@@ -111,7 +112,9 @@ impl Place {
         }
         let address = root.rsplit(['@', '/']).next().unwrap();
         let url = format!("mysql://{name}@{address}/{name}");
-        Self { url, name, admin: Mutex::new(admin) }
+        let version: String = admin.query_first("SELECT VERSION()").await.unwrap().unwrap();
+        let is_mariadb = version.contains("MariaDB");
+        Self { url, name, admin: Mutex::new(admin), is_mariadb }
     }
 
     /// The same, by another address: a proxy's.
@@ -138,7 +141,16 @@ impl Place {
 
     /// Asks the server as its superuser.
     pub(crate) async fn ask<T: FromRow + Send + 'static>(&self, sql: &str) -> T {
+        let sql = self.processes(sql);
         self.admin.lock().await.query_first(sql).await.unwrap().expect("a row")
+    }
+
+    /// The same question, of the list of processes that is right on this server: MySQL's own
+    /// of this name fails while anybody's statement has a character of four bytes (error 3854), and
+    /// MariaDB has no other.
+    fn processes(&self, sql: &str) -> String {
+        let of = if self.is_mariadb { "information_schema" } else { "performance_schema" };
+        sql.replace("information_schema.processlist", &format!("{of}.processlist"))
     }
 
     /// Tells the server as its superuser.
@@ -156,8 +168,9 @@ impl Place {
     /// Ends so many connections, whatever they do.
     pub(crate) async fn kill_some(&self, many: u32) {
         let of = format!("FROM information_schema.processlist WHERE user = '{}'", self.name);
+        let sql = self.processes(&format!("SELECT id {of} LIMIT {many}"));
         let mut admin = self.admin.lock().await;
-        let ids: Vec<u32> = admin.query(format!("SELECT id {of} LIMIT {many}")).await.unwrap();
+        let ids: Vec<u32> = admin.query(sql).await.unwrap();
         for id in ids {
             // An error says that it is gone already.
             let _ = admin.query_drop(format!("KILL {id}")).await;
