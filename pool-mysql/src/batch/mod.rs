@@ -7,7 +7,7 @@
 //! | an insert | `INSERT .. VALUES (..), (..)`, a statement for each chunk |
 //! | the same, on MariaDB | the statement for one row, with the values of a chunk in bulk, unless a column of them mixes types |
 //! | an update | `UPDATE .. JOIN`, the values of a chunk as a table |
-//! | the same, where a join would compare or store other than for each row: decimal and floating-point keys, `BIT` columns, columns that mix types | `UPDATE .. WHERE key = ?`: on MariaDB in bulk, else row by row |
+//! | the same, where a join would compare or store other than for each row: decimal and floating-point keys, `BIT` columns, columns that mix types, on MySQL fractions of seconds beside NULLs | `UPDATE .. WHERE key = ?`: on MariaDB in bulk, else row by row |
 //! | rows by their ids, or by their parents' | `.. IN (?, ..)`, 1,024 ids for each query |
 //!
 //! A chunk has at most 1,000 rows (an update's 250), 65,535 values, and 1 MiB of them; less where
