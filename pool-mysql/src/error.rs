@@ -40,7 +40,7 @@ enum Source {
 pub enum MySqlErrorKind {
     /// No server was reached: refused, no such name, a network that does not answer.
     Unreachable,
-    /// The TLS handshake failed, or the server has no TLS where it was asked for.
+    /// The TLS handshake failed, or one side has no TLS where the other wants it.
     Tls,
     /// The server knows no such user, or the password is wrong.
     Authentication,
@@ -322,10 +322,14 @@ fn kind_of(error: &mysql_async::Error) -> MySqlErrorKind {
 fn kind_of_code(code: u16) -> MySqlErrorKind {
     match code {
         1040 | 1041 | 1129 | 1203 | 1226 => MySqlErrorKind::Saturated,
-        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 4151 => MySqlErrorKind::Authentication,
+        1045 | 1251 | 1524 | 1698 | 1820 | 1862 | 3118 | 3955 | 4151 => {
+            MySqlErrorKind::Authentication
+        }
+        3159 => MySqlErrorKind::Tls,
         1049 => MySqlErrorKind::Database,
         1044 | 1130 | 1142 | 1143 | 1227 | 1370 => MySqlErrorKind::Denied,
-        1053 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3169 | 4031 => {
+        // 3032: it is set offline, and lets in only those who maintain it.
+        1053 | 1152 | 1158..=1161 | 1184 | 1927 | 2006 | 2013 | 3032 | 3169 | 4031 => {
             MySqlErrorKind::Disconnected
         }
         1317 | 1969 | 3024 => MySqlErrorKind::Cancelled,

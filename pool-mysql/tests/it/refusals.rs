@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pool_mysql::{MySqlCredentials, MySqlError, MySqlErrorKind, MySqlPool, MySqlWarning};
+use pool_mysql::{
+    MySqlCredentials, MySqlError, MySqlErrorKind, MySqlPool, MySqlWarning, ResetLevel,
+};
 use pool_testkit::servers::{MariaDb, MariaDbBuilder};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
@@ -74,6 +76,46 @@ async fn r12_a_database_that_is_not_there_or_not_for_this_user_is_told_at_once()
     sleep(Duration::from_millis(1_500)).await; // an error is remembered for a second
     is_whole(&pool).await;
     place.tell(&format!("DROP DATABASE {none}")).await;
+}
+
+/// Without TLS too, where MySQL has the password encrypted by its own key at a user's first login.
+#[tokio::test]
+async fn a_password_logs_in_without_tls_and_again_at_each_change_of_user() {
+    let place = Place::new().await.with("ssl-mode=disabled");
+    place.tell(&format!("ALTER USER {}@'%' IDENTIFIED BY 'right ä'", place.name)).await;
+    let wrong = place.builder().options(|options| options.password("wrong"));
+    let refused = soon(wrong.build()).await.unwrap_err();
+    assert_eq!((refused.kind(), refused.code()), (MySqlErrorKind::Authentication, Some(1045)));
+    let right = place.builder().options(|options| options.password("right ä"));
+    let right = right.max_size(1).reset_level(ResetLevel::ChangeUser);
+    let pool = soon(right.build()).await.unwrap();
+    for _ in 0..3 {
+        let mut connection = soon(pool.acquire()).await.unwrap();
+        let found = "SELECT CONCAT_WS(' ', @@character_set_client, @mine IS NULL, DATABASE())";
+        let found: String = connection.query_first(found).await.unwrap().unwrap();
+        assert_eq!(found, format!("utf8mb4 1 {}", place.name));
+        connection.query_drop("SET @mine = 1, NAMES latin1").await.unwrap();
+    }
+    assert_eq!(pool.snapshot().counts.created, 1, "the same connection");
+}
+
+#[tokio::test]
+async fn a_locked_account_is_told_as_that() {
+    let place = Place::new().await;
+    let kind = async |password: &str| {
+        let builder = place.builder().options(|options| options.password(password));
+        soon(builder.build()).await.unwrap_err().kind()
+    };
+    let alter = |how: &str| format!("ALTER USER {}@'%' {how}", place.name);
+    place.tell(&alter("IDENTIFIED BY 'right'")).await;
+    place.tell(&alter("ACCOUNT LOCK")).await;
+    assert_eq!(kind("right").await, MySqlErrorKind::Authentication);
+    place.tell(&alter("ACCOUNT UNLOCK")).await;
+    if !place.is_mariadb {
+        place.tell(&alter("FAILED_LOGIN_ATTEMPTS 1 PASSWORD_LOCK_TIME 1")).await;
+        assert_eq!(kind("wrong").await, MySqlErrorKind::Authentication);
+        assert_eq!(kind("right").await, MySqlErrorKind::Authentication);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
