@@ -203,5 +203,7 @@ async fn a_server_that_keeps_no_more_statements_is_told_as_that() {
     // By text it works meanwhile.
     connection.query_drop("SELECT 1").await.unwrap();
     other.close_statement("SELECT 0").await.unwrap();
+    // To which the server says nothing: it is done when the next answer is there.
+    other.query_drop("SELECT 1").await.unwrap();
     connection.exec_drop("SELECT ?", (1,)).await.unwrap();
 }
