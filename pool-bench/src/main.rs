@@ -1,8 +1,10 @@
 //! Other pools and ours, side by side. See the README.
 
+mod batch;
 mod checkout;
 mod contended;
 mod contest;
+mod lookups;
 mod memory;
 mod plot;
 mod pools;

@@ -11,13 +11,13 @@ use tokio::runtime::Runtime;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
-use super::pools::{Ours, Pool};
+use super::pools::Ours;
 use super::way::Way;
-use crate::contest::{Contest, Figure, figure};
+use crate::batch::{self, ROWS};
+use crate::contest::Contest;
+use crate::lookups::Pool;
 
-const CASE: &str = "batch insert of 100,000 rows";
 pub(super) const COPY: &str = "floor BinaryCopyInWriter";
-const ROWS: i64 = 100_000;
 
 /// A row of the table `film`.
 struct Film {
@@ -47,27 +47,22 @@ fn enter_one<F>(
     pool: &'static str,
     insert: fn(Way, Arc<Vec<Film>>) -> F,
 ) where
-    F: Future<Output = Option<Duration>> + Send + 'static,
+    F: Future<Output = Duration> + Send + 'static,
 {
-    let (runtime, way, films) = (runtime.clone(), way.clone(), films.clone());
-    contest.enter(pool, CASE, move |time| {
-        let (mut took, mut times) = (Duration::ZERO, 0);
-        while times == 0 || took < time {
-            runtime.block_on(empty(&way));
-            let inserted = runtime.spawn(insert(way.clone(), films.clone()));
-            let Some(once) = runtime.block_on(inserted).expect("no panic") else {
-                return Vec::new();
-            };
-            assert_eq!(runtime.block_on(count(&way)), ROWS);
-            took += once;
-            times += 1;
+    let (way, films) = (way.clone(), films.clone());
+    batch::enter(contest, runtime, pool, move || {
+        let (way, films) = (way.clone(), films.clone());
+        async move {
+            empty(&way).await;
+            let inserted = tokio::spawn(insert(way.clone(), films)).await;
+            assert_eq!(count(&way).await, ROWS);
+            inserted.expect("no panic")
         }
-        rows(times, took)
     });
 }
 
 /// Through ours, by `insert_many`.
-async fn ours(way: Way, films: Arc<Vec<Film>>) -> Option<Duration> {
+async fn ours(way: Way, films: Arc<Vec<Film>>) -> Duration {
     let pool = PgPool::builder(&way.words()).expect("the words are right").max_size(1);
     let pool = pool.build().await.expect("nobody else is there");
     let plan = Insert::into("film").and_then(|plan| plan.columns(["id", "title", "year"]));
@@ -78,11 +73,11 @@ async fn ours(way: Way, films: Arc<Vec<Film>>) -> Option<Duration> {
         .iter()
         .map(|film| [Value::I64(film.id), Value::Text(&film.title), Value::I64(film.year)]);
     connection.insert_many(&plan, rows, |_| ()).await.expect("it takes rows");
-    Some(begun.elapsed())
+    begun.elapsed()
 }
 
 /// Through the driver's own writer.
-async fn copy(way: Way, films: Arc<Vec<Film>>) -> Option<Duration> {
+async fn copy(way: Way, films: Arc<Vec<Film>>) -> Duration {
     let client = way.client().await;
     let begun = Instant::now();
     let sink = client.copy_in("COPY film (id, title, year) FROM STDIN BINARY").await;
@@ -92,7 +87,7 @@ async fn copy(way: Way, films: Arc<Vec<Film>>) -> Option<Duration> {
         writer.as_mut().write(&[id, title, year]).await.expect("it takes rows");
     }
     writer.finish().await.expect("nobody else is there");
-    Some(begun.elapsed())
+    begun.elapsed()
 }
 
 async fn empty(way: &Way) {
@@ -102,9 +97,4 @@ async fn empty(way: &Way) {
 async fn count(way: &Way) -> i64 {
     let row = way.client().await.query_one("SELECT count(*) FROM film", &[]).await;
     row.expect("a row").get(0)
-}
-
-fn rows(times: u32, took: Duration) -> Vec<Figure> {
-    let rows = f64::from(times) * ROWS as f64;
-    vec![figure("rows", "k rows/s", rows / took.as_secs_f64() / 1000.0)]
 }

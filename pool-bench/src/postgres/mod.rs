@@ -4,8 +4,6 @@
 //! before it counts: connections are open then, statements prepared and planned.
 
 mod batch;
-mod many;
-mod one;
 mod pools;
 mod way;
 
@@ -15,17 +13,12 @@ use pool_testkit::servers::Postgres;
 use tokio::runtime::{Builder, Runtime};
 
 use crate::contest::{self, Contest, Options};
+use crate::lookups::{Pool, enter_many, enter_one};
 use crate::report::{Report, version};
 use pools::{
-    Bare, Bb8, CLEAN, Deadpool, FAST, Ours, Pool, Semaphored, SharedByAll, SharedInTurn, Sqlx,
-    VERIFIED,
+    Bare, Bb8, CLEAN, Deadpool, FAST, Ours, Semaphored, SharedByAll, SharedInTurn, Sqlx, VERIFIED,
 };
 use way::Way;
-
-/// Connections of a pool.
-const CONNECTIONS: u32 = 8;
-/// So many rows has the table of the look-ups.
-const ROWS: i32 = 1000;
 
 const SCHEMA: &str = "
     CREATE TABLE item (id integer PRIMARY KEY, value integer NOT NULL);
@@ -81,16 +74,6 @@ fn one_task(contest: &mut Contest, runtime: &Rc<Runtime>, way: &Way, case: &str)
     enter_one::<Bb8>(contest, runtime, way, case);
 }
 
-fn enter_one<P: Pool>(contest: &mut Contest, runtime: &Rc<Runtime>, way: &Way, case: &str) {
-    let (runtime, way) = (runtime.clone(), way.clone());
-    contest.enter(P::NAME, case, move |time| one::one::<P>(&runtime, &way, time));
-}
-
-fn enter_many<P: Pool>(contest: &mut Contest, runtime: &Rc<Runtime>, way: &Way, case: &str) {
-    let (runtime, way) = (runtime.clone(), way.clone());
-    contest.enter(P::NAME, case, move |time| many::many::<P>(&runtime, &way, time));
-}
-
 /// Of those whose names do not begin with their package's.
 fn versions() -> Vec<(&'static str, &'static str)> {
     let driver = version("tokio-postgres");
@@ -98,10 +81,4 @@ fn versions() -> Vec<(&'static str, &'static str)> {
     let mut versions = vec![(Ours::NAME, version("pool-postgres"))];
     versions.extend(floors.map(|floor| (floor, driver)));
     versions
-}
-
-/// Any row, and what is in it.
-fn any() -> (i32, i32) {
-    let id = fastrand::i32(1..=ROWS);
-    (id, id * 7)
 }

@@ -1,6 +1,5 @@
-//! [`Pool`]: the pools that are compared, and what could be fast if it did nothing else.
+//! The pools that are compared, and what could be fast if it did nothing else.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,23 +11,12 @@ use sqlx::postgres::PgPoolOptions;
 use tokio::sync::Semaphore;
 use tokio_postgres::{Client, NoTls, Statement};
 
+use super::SELECT;
 use super::way::Way;
-use super::{CONNECTIONS, SELECT};
+use crate::lookups::{CONNECTIONS, Pool};
 
 /// The same for all, and it plays no part.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// A pool, as its documentation has it used.
-pub(super) trait Pool: Clone + Send + Sync + 'static {
-    /// The first word is the package.
-    const NAME: &'static str;
-
-    /// Opens it, for [`CONNECTIONS`] at most.
-    fn open(way: &Way) -> impl Future<Output = Self> + Send;
-
-    /// Takes a connection, runs [`SELECT`] and gives the connection back.
-    fn select(&self, id: i32) -> impl Future<Output = i32> + Send;
-}
 
 /// Ours, as it is by default.
 #[derive(Clone)]
@@ -36,6 +24,7 @@ pub(super) struct Ours(PgPool);
 
 impl Pool for Ours {
     const NAME: &'static str = "ours";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         let builder = PgPool::builder(&way.words()).expect("the words are right");
@@ -62,6 +51,7 @@ impl<const RECYCLING: u8> Pool for Deadpool<RECYCLING> {
         VERIFIED => "deadpool-postgres Verified",
         _ => "deadpool-postgres Clean",
     };
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         let recycling_method = match RECYCLING {
@@ -92,6 +82,7 @@ pub(super) struct Sqlx<const TEST: bool>(sqlx::PgPool);
 
 impl<const TEST: bool> Pool for Sqlx<TEST> {
     const NAME: &'static str = if TEST { "sqlx" } else { "sqlx without its test" };
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         let options = PgPoolOptions::new()
@@ -113,6 +104,7 @@ pub(super) struct Bb8(bb8::Pool<PostgresConnectionManager<NoTls>>);
 
 impl Pool for Bb8 {
     const NAME: &'static str = "bb8-postgres";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         let manager = PostgresConnectionManager::new(way.config(), NoTls);
@@ -158,6 +150,7 @@ pub(super) struct Bare(Arc<Prepared>);
 
 impl Pool for Bare {
     const NAME: &'static str = "floor bare client";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         Self(Arc::new(Prepared::open(way).await))
@@ -174,6 +167,7 @@ pub(super) struct Semaphored(Arc<(Semaphore, Mutex<Vec<Prepared>>)>);
 
 impl Pool for Semaphored {
     const NAME: &'static str = "floor Semaphore + Mutex<Vec>";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         let semaphore = Semaphore::new(CONNECTIONS as usize);
@@ -196,6 +190,7 @@ pub(super) struct SharedInTurn(Arc<(Vec<Prepared>, AtomicUsize)>);
 
 impl Pool for SharedInTurn {
     const NAME: &'static str = "floor shared, 8 clients";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         Self(Arc::new((Prepared::all(way).await, AtomicUsize::new(0))))
@@ -214,6 +209,7 @@ pub(super) struct SharedByAll(Arc<Prepared>);
 
 impl Pool for SharedByAll {
     const NAME: &'static str = "floor shared, 1 client";
+    type Way = Way;
 
     async fn open(way: &Way) -> Self {
         Self(Arc::new(Prepared::open(way).await))

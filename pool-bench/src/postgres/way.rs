@@ -6,6 +6,9 @@ use pool_testkit::servers::Postgres;
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use tokio_postgres::{Client, Config, NoTls};
 
+use super::pools::Bare;
+use crate::lookups::Table;
+
 /// By the unix socket in a folder, or by TCP.
 #[derive(Clone)]
 pub(super) struct Way {
@@ -52,5 +55,14 @@ impl Way {
         // It ends with the client.
         tokio::spawn(connection);
         client
+    }
+}
+
+impl Table for Way {
+    type Bare = Bare;
+    type Value = i32;
+
+    fn value(id: i32) -> i32 {
+        id * 7
     }
 }

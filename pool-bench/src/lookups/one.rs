@@ -4,19 +4,20 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
-use super::any;
-use super::pools::{Bare, Pool};
-use super::way::Way;
+use super::{Pool, Table, any};
 use crate::contest::{Figure, figure};
 
 /// Look-ups of a turn: about a millisecond.
 const TURN: usize = 25;
 
+type Bare<P> = <<P as Pool>::Way as Table>::Bare;
+
 /// How long a look-up takes, and how much longer than with the bare client. The median of each turn
 /// counts, and of those the median: what else the machine does mostly falls out.
-pub(super) fn one<P: Pool>(runtime: &Runtime, way: &Way, time: Duration) -> Vec<Figure> {
+pub(super) fn one<P: Pool>(runtime: &Runtime, way: &P::Way, time: Duration) -> Vec<Figure> {
     let _inside = runtime.enter(); // some pools cannot be dropped elsewhere
-    let (bare, pool) = runtime.block_on(async { (Bare::open(way).await, P::open(way).await) });
+    let opened = async { (<Bare<P> as Pool>::open(way).await, P::open(way).await) };
+    let (bare, pool) = runtime.block_on(opened);
     let turns = runtime.spawn(async move {
         turns(&bare, &pool, time / 5).await;
         turns(&bare, &pool, time).await
@@ -27,7 +28,7 @@ pub(super) fn one<P: Pool>(runtime: &Runtime, way: &Way, time: Duration) -> Vec<
     vec![figure("checkout + query", "us", took), figure("added to the bare client", "us", added)]
 }
 
-async fn turns<P: Pool>(bare: &Bare, pool: &P, time: Duration) -> Vec<(f64, f64)> {
+async fn turns<P: Pool>(bare: &Bare<P>, pool: &P, time: Duration) -> Vec<(f64, f64)> {
     let (begun, mut turns) = (Instant::now(), Vec::new());
     while begun.elapsed() < time {
         // Whoever comes first comes second next time.
@@ -46,7 +47,7 @@ async fn turns<P: Pool>(bare: &Bare, pool: &P, time: Duration) -> Vec<(f64, f64)
 async fn turn<P: Pool>(pool: &P) -> f64 {
     let mut times = Vec::with_capacity(TURN);
     for _ in 0..TURN {
-        let (id, value) = any();
+        let (id, value) = any::<P>();
         let begun = Instant::now();
         assert_eq!(pool.select(id).await, value);
         times.push(begun.elapsed().as_nanos() as f64 / 1000.0);

@@ -9,14 +9,10 @@ use tokio::runtime::Runtime;
 use tokio::sync::Barrier;
 use tokio::task::JoinHandle;
 
-use super::any;
-use super::pools::Pool;
-use super::way::Way;
+use super::{Pool, any};
 use crate::contest::{Figure, figure};
 
-const TASKS: usize = 64;
-
-pub(super) fn many<P: Pool>(runtime: &Runtime, way: &Way, time: Duration) -> Vec<Figure> {
+pub(super) fn many<P: Pool>(runtime: &Runtime, way: &P::Way, time: Duration) -> Vec<Figure> {
     let _inside = runtime.enter(); // some pools cannot be dropped elsewhere
     runtime.block_on(async {
         let pool = P::open(way).await;
@@ -29,14 +25,14 @@ pub(super) fn many<P: Pool>(runtime: &Runtime, way: &Way, time: Duration) -> Vec
 
 async fn counted<P: Pool>(pool: &P, time: Duration) -> Vec<Figure> {
     let over = Arc::new(AtomicBool::new(false));
-    let start = Arc::new(Barrier::new(TASKS + 1));
-    let tasks = spawn(|| {
+    let start = Arc::new(Barrier::new(P::TASKS + 1));
+    let tasks = spawn(P::TASKS, || {
         let (pool, over, start) = (pool.clone(), over.clone(), start.clone());
         async move {
             start.wait().await;
             let mut done = 0_u32;
             while !over.load(Ordering::Relaxed) {
-                let (id, value) = any();
+                let (id, value) = any::<P>();
                 assert_eq!(pool.select(id).await, value);
                 done += 1;
             }
@@ -63,12 +59,12 @@ async fn counted<P: Pool>(pool: &P, time: Duration) -> Vec<Figure> {
 
 async fn timed<P: Pool>(pool: &P, time: Duration) -> Vec<Figure> {
     let over = Arc::new(AtomicBool::new(false));
-    let tasks = spawn(|| {
+    let tasks = spawn(P::TASKS, || {
         let (pool, over) = (pool.clone(), over.clone());
         async move {
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
-                let (id, value) = any();
+                let (id, value) = any::<P>();
                 let asked = Instant::now();
                 assert_eq!(pool.select(id).await, value);
                 times.push(asked.elapsed());
@@ -95,9 +91,9 @@ async fn timed<P: Pool>(pool: &P, time: Duration) -> Vec<Figure> {
     ]
 }
 
-fn spawn<F>(task: impl Fn() -> F) -> Vec<JoinHandle<F::Output>>
+fn spawn<F>(tasks: usize, task: impl Fn() -> F) -> Vec<JoinHandle<F::Output>>
 where
     F: Future<Output: Send> + Send + 'static,
 {
-    (0..TASKS).map(|_| tokio::spawn(task())).collect()
+    (0..tasks).map(|_| tokio::spawn(task())).collect()
 }
