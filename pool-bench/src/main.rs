@@ -6,6 +6,7 @@ mod contended;
 mod contest;
 mod lookups;
 mod memory;
+mod mysql;
 mod plot;
 mod pools;
 mod postgres;
@@ -22,7 +23,7 @@ use contest::Options;
 use report::Report;
 
 const USAGE: &str = "\
-pool-bench checkout | contended | spike | storm | memory | postgres | sqlite
+pool-bench checkout | contended | spike | storm | memory | mysql | postgres | sqlite
            | instructions
            [--json] [--plot FOLDER] [--rounds N] [--millis N] [--only PATTERN]
 pool-bench conformance [--only PATTERN] [--pool NAME] [--json | --markdown]
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
         ["spike", options @ ..] => (spike::run, options),
         ["storm", options @ ..] => (storm::run, options),
         ["memory", options @ ..] => (memory::run, options),
+        ["mysql", options @ ..] => (mysql::run, options),
         ["postgres", options @ ..] => (postgres::run, options),
         ["sqlite", options @ ..] => (sqlite::run, options),
         ["instructions", options @ ..] => (checkout::instructions, options),
