@@ -102,13 +102,18 @@ impl Writer<'_, '_, '_> {
     /// All rows by one statement that has all of their values.
     async fn statement(&mut self, mut rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
         let count = rows.len();
-        let values = match rows.pop() {
+        let mut values: Vec<_> = match rows.pop() {
             Some(mut row) if count == 1 => {
                 self.plan.turn(&mut row);
                 row
             }
             last => rows.into_iter().chain(last).flatten().collect(),
         };
+        if !self.is_bulk {
+            // MySQL keeps the types of a statement's first values: a decimal that comes later would be
+            // rounded to a double. As text each is read as what it says.
+            values.iter_mut().for_each(as_text);
+        }
         if let Some(bytes) = too_large(&values, self.limits.max_packet) {
             let text = format!(
                 "row {} takes {bytes} bytes, but the server takes packets of {} \
@@ -172,5 +177,12 @@ impl Writer<'_, '_, '_> {
                 Err(error.of_rows(found.map_or(among, |at| at..at + 1)))
             }
         }
+    }
+}
+
+/// A floating-point number in the shortest words that mean it.
+fn as_text(value: &mut Sent) {
+    if let Sent::Double(number) = value {
+        *value = Sent::Bytes(format!("{number:?}").into_bytes());
     }
 }

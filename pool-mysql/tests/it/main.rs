@@ -7,6 +7,7 @@ mod cancelling;
 mod closing;
 mod conformance;
 mod faults;
+mod inheriting;
 mod load;
 mod observing;
 mod pitfalls;

@@ -286,6 +286,40 @@ async fn an_update_keeps_fractions_of_seconds_beside_nulls() {
     }
 }
 
+/// MySQL keeps the types of a statement's first values.
+#[tokio::test]
+async fn a_number_is_not_rounded_by_those_before_it() {
+    let films = Films::new().await;
+    films.run("CREATE TABLE n{} (id int PRIMARY KEY, n decimal(40,10), d double)").await;
+    let (insert, update) =
+        (films.insert_into("n{}", &["id", "n", "d"]), films.update("n{}", "id", &["n", "d"]));
+    let mut connection = films.connection().await;
+    let exact = "12345678901234567890.0123456789";
+    let numbers = [Value::F64(0.5), Value::Decimal(exact), Value::F64(-1.5e300), Value::I64(7)];
+    for (id, number) in (0..).zip(numbers) {
+        let small = if id == 2 { Value::I64(3) } else { number };
+        let rows = [[Value::I64(id), small, number]];
+        soon(connection.insert_many(&insert, rows, |_| ())).await.unwrap();
+    }
+    let asked = films.name("SELECT CONCAT_WS(' ', n, d) FROM n{} ORDER BY id");
+    let wanted = [
+        "0.5000000000 0.5",
+        "12345678901234567890.0123456789 1.2345678901234567e19",
+        "3.0000000000 -1.5e300",
+        "7.0000000000 7",
+    ];
+    let found: Vec<String> = soon(connection.query(&asked)).await.unwrap();
+    assert_eq!(found, wanted);
+    for (id, number) in (0..).zip([Value::F64(0.5), Value::Decimal(exact)]) {
+        for other in [0, 1] {
+            let rows = [[Value::I64(id), number, number], [Value::I64(id + 2), number, number]];
+            soon(connection.update_many(&update, &rows[other..], |_| ())).await.unwrap();
+        }
+    }
+    let found: Vec<String> = soon(connection.query(&asked)).await.unwrap();
+    assert_eq!(found, [wanted[0], wanted[1], wanted[0], wanted[1]]);
+}
+
 #[tokio::test]
 async fn days_that_are_none_are_read_as_text() {
     let films = Films::new().await;
