@@ -113,8 +113,9 @@ impl MySqlBuilder {
 
     /// Whether a statement whose future was dropped is ended on the server, by `KILL` through a side
     /// connection, of which there are at most two at once. Default: yes. If not, it runs on until the
-    /// server finds out that nobody waits, with what it has locked. Nothing is killed on another
-    /// server than its own, to which a balancer may lead.
+    /// server finds out that nobody waits, with what it has locked. The same where the server has no
+    /// room for a side connection. Nothing is killed on another server than its own, to which a
+    /// balancer may lead.
     pub fn kill_abandoned(mut self, on: bool) -> Self {
         self.kills = on;
         self
