@@ -20,10 +20,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mysql_async::{Compression, Conn, DriverError, Error, Opts, OptsBuilder, SslOpts};
+use pool_sql::Secret;
 use tokio::time::{Instant, timeout};
 
 use crate::error::{MySqlError, MySqlErrorKind};
-use crate::options::{MySqlOptions, Secret, SslMode};
+use crate::options::{MySqlOptions, SslMode};
 use crate::tls;
 
 /// How long it counts that a server has no TLS.

@@ -15,9 +15,9 @@
 //! A call holds the link by `&mut`. So whoever finds it `Busy` finds the leavings of a dropped
 //! future (or of a panic): it is never used again. That is the latch.
 
-use mysql_async::Conn;
 use std::task::{Context, Waker};
 
+use mysql_async::Conn;
 use mysql_async::consts::StatusFlags;
 use mysql_async::prelude::Queryable;
 

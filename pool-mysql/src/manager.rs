@@ -9,6 +9,7 @@ use std::time::Duration;
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
 use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_sql::Secret;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
 
@@ -30,13 +31,13 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 #[derive(Clone)]
 pub struct MySqlCredentials {
     user: Option<String>,
-    password: String,
+    password: Secret,
 }
 
 impl MySqlCredentials {
     /// A password for the user that the options name.
     pub fn password(password: impl Into<String>) -> Self {
-        Self { user: None, password: password.into() }
+        Self { user: None, password: Secret::from(password.into()) }
     }
 
     /// Another user.
@@ -89,7 +90,7 @@ impl MySqlManager {
             let text = format!("no credentials: the callback failed ({kind})");
             MySqlError::text(MySqlErrorKind::Unreachable, text)
         })?;
-        self.common.front.connect(given.user.as_deref(), Some(&given.password)).await
+        self.common.front.connect(given.user.as_deref(), Some(given.password.expose())).await
     }
 
     /// Notes what the server said; warns, once for each arithmetic.

@@ -3,9 +3,10 @@
 //! Nothing is read from the environment, from `my.cnf` or from `~/.mylogin.cnf`: what a pool
 //! connects to is what its options say.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use pool_sql::Secret;
 
 use crate::error::{MySqlError, MySqlErrorKind};
 
@@ -271,29 +272,6 @@ impl MySqlOptions {
             faults if faults.is_empty() => Ok(()),
             faults => Err(MySqlError::text(MySqlErrorKind::Config, faults.join("; "))),
         }
-    }
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Box<str>);
-
-impl Secret {
-    /// The text, for the server only.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
     }
 }
 

@@ -31,10 +31,10 @@ use std::num::NonZero;
 use std::str::FromStr;
 use std::time::Duration;
 
-use pool_sql::nearest;
+use pool_sql::{Secret, ServerUrl, nearest};
 
 use crate::error::{MySqlError, MySqlErrorKind};
-use crate::options::{MySqlOptions, RootCert, Secret, SslMode};
+use crate::options::{MySqlOptions, RootCert, SslMode};
 
 const KNOWN: &[&str] = &[
     "host",
@@ -228,50 +228,35 @@ fn shown(name: &str, value: &str) -> String {
 
 fn pieces(rest: &str) -> Parameters {
     let mut found = Parameters::default();
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // A host has no @, thus the last one ends the password, even if it has some that are not
-    // encoded.
-    let (userinfo, host) = match authority.rsplit_once('@') {
-        Some((userinfo, host)) => (userinfo, host),
-        None => ("", authority),
-    };
-    let first = query.split('=').next().unwrap_or_default();
-    let port = host.rsplit_once(':').map_or("", |(_, port)| port);
-    let no_port = userinfo.is_empty() && port.contains(|c: char| c.is_ascii_alphabetic());
-    if path.contains('@') || first.contains('@') || (no_port && query.contains('@')) {
-        // What looks like host, database and parameters may be the password then.
-        found.faults.push(
-            "an @ after the first / or ?: want %2F and %3F for those in user and password, and \
-             %40 for an @ in the name of the database"
-                .into(),
-        );
-        return found;
-    }
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let (host, port) = match split_host(host) {
-        Ok(split) => split,
+    let url = match ServerUrl::split(rest) {
+        Ok(url) => url,
         Err(fault) => {
             found.faults.push(fault.into());
-            Default::default()
+            return found;
         }
     };
-    let database = path.strip_prefix('/').unwrap_or(path);
+    let split = match url.hosts.contains(',') {
+        true => Err("host: want one; there is no choice among several"),
+        false => ServerUrl::split_host(url.hosts),
+    };
+    let (host, port) = split.unwrap_or_else(|fault| {
+        found.faults.push(fault.into());
+        Default::default()
+    });
     let before = [
-        ("user", user),
-        ("password", password),
+        ("user", url.user),
+        ("password", url.password),
         ("host", host),
         ("port", port),
-        ("database", database),
+        ("database", url.database),
     ];
     for (name, value) in before.into_iter().filter(|(_, value)| !value.is_empty()) {
         found.decoded(name, value);
     }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some((name, value)) => found.decoded(name, value),
-            None => found.faults.push("a parameter without =: want name=value".into()),
+    for parameter in url.parameters() {
+        match parameter {
+            Ok((name, value)) => found.decoded(name, value),
+            Err(fault) => found.faults.push(fault.into()),
         }
     }
     found
@@ -280,8 +265,8 @@ fn pieces(rest: &str) -> Parameters {
 impl Parameters {
     /// Takes a parameter in which characters may be percent-encoded.
     fn decoded(&mut self, name: &str, value: &str) {
-        let name = canonical(&decode(name).unwrap_or_default());
-        match decode(value) {
+        let name = canonical(&ServerUrl::decode(name).unwrap_or_default());
+        match ServerUrl::decode(value) {
             Ok(value) => self.pairs.push((name, value)),
             Err(fault) => self.faults.push(format!("{}: {fault}", shown(&name, "..."))),
         }
@@ -295,41 +280,6 @@ fn canonical(name: &str) -> String {
         "sslmode" => "ssl-mode".into(),
         "client-found-rows" => "found-rows".into(),
         _ => name,
-    }
-}
-
-/// The host and the port.
-fn split_host(text: &str) -> Result<(&str, &str), &'static str> {
-    if text.contains(',') {
-        return Err("host: want one; there is no choice among several");
-    }
-    let (host, rest) = match text.strip_prefix('[') {
-        None => text.split_at(text.find(':').unwrap_or(text.len())),
-        Some(text) => match text.split_once(']') {
-            None => return Err("host: want a ] after the IPv6 address"),
-            Some(("", _)) => return Err("host: want an IPv6 address in the []"),
-            Some((host, rest)) => (host, rest),
-        },
-    };
-    match rest.strip_prefix(':') {
-        None if !rest.is_empty() => Err("host: want nothing but :port after the ]"),
-        Some(port) if port.contains(':') => Err("host: want IPv6 addresses in []"),
-        port => Ok((host, port.unwrap_or_default())),
-    }
-}
-
-fn decode(text: &str) -> Result<String, &'static str> {
-    let hex = |c: Option<&u8>| c.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = text.as_bytes();
-    for (at, _) in text.match_indices('%') {
-        if !hex(bytes.get(at + 1)) || !hex(bytes.get(at + 2)) {
-            return Err("want two hexadecimal digits after a %, and %25 for a % itself");
-        }
-    }
-    match percent_encoding::percent_decode_str(text).decode_utf8() {
-        Ok(text) if text.contains('\0') => Err("want no %00"),
-        Ok(text) => Ok(text.into()),
-        Err(_) => Err("want UTF-8"),
     }
 }
 

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::ErrorClass;
+use pool_sql::Secret;
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::{Instant, timeout};
@@ -34,9 +35,7 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 use crate::driver::Driver;
 use crate::error::{PgError, PgErrorKind};
-use crate::options::{
-    Address, ChannelBinding, PgHost, PgOptions, Secret, SslMode, TargetSessionAttrs,
-};
+use crate::options::{Address, ChannelBinding, PgHost, PgOptions, SslMode, TargetSessionAttrs};
 use crate::server::PgServer;
 use crate::tls;
 use crate::transport::{Done, OneRequest, Secured, Transport};

@@ -7,12 +7,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_sql::Secret;
 
 use crate::common::{Common, Profile};
 use crate::connection::PgConnection;
 use crate::error::{PgError, PgErrorKind};
 use crate::front::{Login, Notified};
-use crate::options::Secret;
 use crate::server::{PgServer, PgShortage};
 
 /// Who connects, and by what password; see [`PgBuilder::credentials`](crate::PgBuilder::credentials).

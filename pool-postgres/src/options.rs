@@ -11,6 +11,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pool_sql::Secret;
+
 use crate::error::{PgError, PgErrorKind};
 
 pub(crate) const DEFAULT_PORT: u16 = 5432;
@@ -227,7 +229,9 @@ impl PgOptions {
     ///
     /// It reads the file each time, so that a changed password counts from the next connection.
     pub(crate) fn password_for(&self, host: &PgHost, user: &str, dbname: &str) -> Option<Secret> {
-        if let Some(password) = self.password.as_ref().filter(|password| !password.0.is_empty()) {
+        if let Some(password) =
+            self.password.as_ref().filter(|password| !password.expose().is_empty())
+        {
             return Some(password.clone());
         }
         let text = self.passwords().ok()?;
@@ -382,29 +386,6 @@ impl fmt::Display for PgHost {
             }
             Address::Tcp { .. } => write!(f, "localhost:{}", self.port),
         }
-    }
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Secret(Box<str>);
-
-impl Secret {
-    /// The text, for the server only.
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl From<String> for Secret {
-    fn from(text: String) -> Self {
-        Self(text.into())
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret")
     }
 }
 

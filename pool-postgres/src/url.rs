@@ -44,11 +44,11 @@ use std::net::IpAddr;
 use std::num::NonZero;
 use std::time::Duration;
 
-use pool_sql::nearest;
+use pool_sql::{Secret, ServerUrl, nearest};
 
 use crate::error::{PgError, PgErrorKind};
 use crate::options::{
-    ChannelBinding, DEFAULT_PORT, PgHost, PgOptions, RootCert, Secret, SslMode, SslNegotiation,
+    ChannelBinding, DEFAULT_PORT, PgHost, PgOptions, RootCert, SslMode, SslNegotiation,
     TargetSessionAttrs,
 };
 
@@ -173,50 +173,31 @@ fn shown(name: &str, value: &str) -> String {
 
 fn of_url(rest: &str) -> Parameters {
     let mut found = Parameters::default();
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, rest) = rest.split_at(end);
-    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
-    // A host has no @, thus the last one ends the password, even if it has some that are not
-    // encoded.
-    let (userinfo, hosts) = match authority.rsplit_once('@') {
-        Some((userinfo, hosts)) => (userinfo, hosts),
-        None => ("", authority),
-    };
-    let first = query.split('=').next().unwrap_or_default();
-    let port = hosts.rsplit_once(':').map_or("", |(_, port)| port);
-    let no_port = userinfo.is_empty() && port.contains(|c: char| c.is_ascii_alphabetic());
-    if path.contains('@') || first.contains('@') || (no_port && query.contains('@')) {
-        // What looks like host, database and parameters may be the password then.
-        found.faults.push(
-            "an @ after the first / or ?: want %2F and %3F for those in user and password, and \
-             %40 for an @ in the name of the database"
-                .into(),
-        );
-        return found;
-    }
-    let (user, password) = userinfo.split_once(':').unwrap_or((userinfo, ""));
-    let (hosts, ports) = match split_hosts(hosts) {
-        Ok(lists) => lists,
+    let url = match ServerUrl::split(rest) {
+        Ok(url) => url,
         Err(fault) => {
             found.faults.push(fault.into());
-            Default::default()
+            return found;
         }
     };
-    let dbname = path.strip_prefix('/').unwrap_or(path);
+    let (hosts, ports) = split_hosts(url.hosts).unwrap_or_else(|fault| {
+        found.faults.push(fault.into());
+        Default::default()
+    });
     let before = [
-        ("user", user),
-        ("password", password),
+        ("user", url.user),
+        ("password", url.password),
         ("host", &*hosts),
         ("port", &*ports),
-        ("dbname", dbname),
+        ("dbname", url.database),
     ];
     for (name, value) in before.into_iter().filter(|(_, value)| !value.is_empty()) {
         found.decoded(name, value);
     }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        match pair.split_once('=') {
-            Some((name, value)) => found.decoded(name, value),
-            None => found.faults.push("a parameter without =: want name=value".into()),
+    for parameter in url.parameters() {
+        match parameter {
+            Ok((name, value)) => found.decoded(name, value),
+            Err(fault) => found.faults.push(fault.into()),
         }
     }
     found
@@ -225,8 +206,8 @@ fn of_url(rest: &str) -> Parameters {
 impl Parameters {
     /// Takes a parameter in which characters may be percent-encoded.
     fn decoded(&mut self, name: &str, value: &str) {
-        let plain = decode(name).unwrap_or_default();
-        match decode(value) {
+        let plain = ServerUrl::decode(name).unwrap_or_default();
+        match ServerUrl::decode(value) {
             Ok(value) => self.pairs.push((plain, value)),
             Err(fault) => self.faults.push(format!("{}: {fault}", shown(&plain, "..."))),
         }
@@ -237,38 +218,11 @@ impl Parameters {
 fn split_hosts(list: &str) -> Result<(String, String), &'static str> {
     let (mut hosts, mut ports) = (Vec::new(), Vec::new());
     for host in list.split(',') {
-        let (host, rest) = match host.strip_prefix('[') {
-            None => host.split_at(host.find(':').unwrap_or(host.len())),
-            Some(host) => match host.split_once(']') {
-                None => return Err("host: want a ] after the IPv6 address"),
-                Some(("", _)) => return Err("host: want an IPv6 address in the []"),
-                Some((host, rest)) => (host, rest),
-            },
-        };
-        let port = match rest.strip_prefix(':') {
-            None if !rest.is_empty() => return Err("host: want nothing but :port after the ]"),
-            Some(port) if port.contains(':') => return Err("host: want IPv6 addresses in []"),
-            port => port.unwrap_or_default(),
-        };
+        let (host, port) = ServerUrl::split_host(host)?;
         hosts.push(host);
         ports.push(port);
     }
     Ok((hosts.join(","), ports.join(",")))
-}
-
-fn decode(text: &str) -> Result<String, &'static str> {
-    let hex = |c: Option<&u8>| c.is_some_and(u8::is_ascii_hexdigit);
-    let bytes = text.as_bytes();
-    for (at, _) in text.match_indices('%') {
-        if !hex(bytes.get(at + 1)) || !hex(bytes.get(at + 2)) {
-            return Err("want two hexadecimal digits after a %, and %25 for a % itself");
-        }
-    }
-    match percent_encoding::percent_decode_str(text).decode_utf8() {
-        Ok(text) if text.contains('\0') => Err("want no %00"),
-        Ok(text) => Ok(text.into()),
-        Err(_) => Err("want UTF-8"),
-    }
 }
 
 fn of_words(text: &str) -> Parameters {

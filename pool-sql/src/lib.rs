@@ -15,6 +15,7 @@
 //! | [`chunk`]   | how many rows one statement takes, and the row counts a statement cache sees |
 //! | [`batch`]   | the [`Batch`] trait, progress and reports |
 //! | [`wanted`]  | the rows of a request put in its order or grouped by parent: [`Found`], [`RelatedRows`] |
+//! | [`ServerUrl`] | the parts of a URL that names a server; [`Secret`], [`nearest`] |
 //! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs; [`Watch`] |
 //!
 //! # Example
@@ -46,6 +47,8 @@ mod nearest;
 pub mod observe;
 pub mod plan;
 pub mod row;
+mod secret;
+mod server_url;
 pub mod value;
 pub mod wanted;
 mod watch;
@@ -57,6 +60,8 @@ pub use nearest::nearest;
 pub use observe::{ErrorCode, Observers, Outcome, Statement, StatementObserver};
 pub use plan::{Direction, Insert, OnConflict, PlanError, Related, SelectByIds, Update};
 pub use row::{FromValue, Row, RowError};
+pub use secret::Secret;
+pub use server_url::ServerUrl;
 pub use value::{OwnedValue, Typed, Value, ValueType};
 pub use wanted::{Found, RelatedRows, Wanted};
 pub use watch::Watch;

@@ -36,14 +36,14 @@ pub(super) async fn write<'c, 'r>(
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
-    let is_bulk = tx.connection.server().is_mariadb;
+    let is_mariadb = tx.connection.server().is_mariadb;
     let max_rows = chunker.rows_per_statement();
     let mut writer = Writer {
         tx: &mut tx,
         plan,
         limits,
         texts,
-        is_bulk,
+        is_mariadb,
         max_rows,
         report: BatchReport::default(),
     };
@@ -75,8 +75,8 @@ struct Writer<'t, 'c, 'p> {
     plan: Plan<'p>,
     limits: Limits,
     texts: Texts<'p>,
-    /// The bulk protocol can be used.
-    is_bulk: bool,
+    /// It has the bulk protocol, and takes each value by its own type.
+    is_mariadb: bool,
     max_rows: usize,
     report: BatchReport,
 }
@@ -89,7 +89,7 @@ impl Writer<'_, '_, '_> {
         let is_joined = joins(self.tx, self.plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
         let is_bulk = self.plan.key_width() == 0 || !is_joined;
-        if is_bulk && rows.len() > 1 && self.is_bulk && bulk::is_uniform(&rows) {
+        if is_bulk && rows.len() > 1 && self.is_mariadb && bulk::is_uniform(&rows) {
             return self.bulk(rows).await;
         }
         for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
@@ -109,7 +109,7 @@ impl Writer<'_, '_, '_> {
             }
             last => rows.into_iter().chain(last).flatten().collect(),
         };
-        if !self.is_bulk {
+        if !self.is_mariadb {
             // MySQL keeps the types of a statement's first values: a decimal that comes later would be
             // rounded to a double. As text each is read as what it says.
             values.iter_mut().for_each(as_text);

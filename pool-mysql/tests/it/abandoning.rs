@@ -4,10 +4,13 @@ use std::time::Duration;
 
 use pool_mysql::MySqlPool;
 use pool_mysql::mysql_async::prelude::Queryable;
+use pool_mysql::mysql_async::{Conn, Opts};
+use pool_mysql::pool_core::PoolConfig;
 use pool_testkit::poll_times;
+use pool_testkit::servers::MariaDb;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::place::{Place, is_whole};
+use crate::place::{Place, is_whole, root};
 use crate::soon;
 
 const SLOW: &str = "SELECT SLEEP(30)";
@@ -195,4 +198,61 @@ async fn r15_a_panic_between_two_rows_costs_that_connection_at_most() {
         assert!(counts.created <= 2, "way {way}: {counts:?}");
         assert!(soon(pool.close(Duration::from_secs(20))).await.is_complete());
     }
+}
+
+/// After a restart the server gives the same numbers to other connections.
+#[tokio::test]
+async fn nobody_is_killed_for_one_before_a_restart() {
+    let Some(server) = MariaDb::builder().for_test() else { return };
+    let place = Place::on(&root(&server)).await;
+    let pool = place.one().await;
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    let id = connection.connection_id();
+    let slow = connection.query_drop("SELECT SLEEP(100)");
+    // The server counts its uptime in whole seconds.
+    timeout(Duration::from_millis(2_500), slow).await.unwrap_err();
+    server.restart().unwrap();
+    let mut strangers = Vec::new();
+    while strangers.last().is_none_or(|last: &Conn| last.id() < id) {
+        let opts = Opts::from_url(&format!("{}?prefer_socket=false", place.url)).unwrap();
+        strangers.push(soon(Conn::new(opts)).await.unwrap());
+    }
+    let mut stranger = strangers.pop().unwrap();
+    assert_eq!(stranger.id(), id);
+    drop(connection);
+    assert!(soon(pool.close(Duration::from_secs(20))).await.is_complete());
+    stranger.ping().await.unwrap();
+}
+
+/// The driver's own drop would read on what is outstanding, for as long as it takes.
+#[tokio::test]
+async fn r21_no_task_is_left_that_waits_for_a_frozen_server() {
+    let Some(server) = MariaDb::builder().for_test() else { return };
+    let place = Place::on(&root(&server)).await;
+    // The close is cut before it has said goodbye.
+    let hasty = |config: PoolConfig| config.close_timeout(Duration::from_millis(200));
+    let pool = place.builder().max_size(1).config(hasty).build().await.unwrap();
+    let tasks = tokio::runtime::Handle::current().metrics();
+    let mut connection = soon(pool.acquire()).await.unwrap();
+    let many = "SELECT REPEAT('x', 1000) FROM seq_1_to_300000";
+    let mut rows = connection.query_iter(many).await.unwrap();
+    rows.next().await.unwrap().unwrap();
+    server.freeze().unwrap();
+    // What is on its way still comes; then a row that does not is given up.
+    while let Ok(row) = timeout(Duration::from_millis(500), rows.next()).await {
+        row.unwrap().unwrap();
+    }
+    drop(rows);
+    drop(connection);
+    pool.close(Duration::from_secs(3)).await;
+    drop(pool);
+    // That of the place's own connection, which is idle, is none.
+    let gone = async {
+        while tasks.num_alive_tasks() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let gone = timeout(Duration::from_secs(10), gone).await;
+    server.thaw().unwrap();
+    assert!(gone.is_ok(), "{} tasks", tasks.num_alive_tasks());
 }

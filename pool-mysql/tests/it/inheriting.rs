@@ -4,6 +4,7 @@ use pool_mysql::mysql_async::{ChangeUserOpts, Conn, IsolationLevel, Opts, Value}
 use pool_mysql::{MySqlConnection, MySqlErrorKind, MySqlGuard, MySqlPool, ScopedFutureExt};
 
 use crate::place::{Place, in_transaction, root};
+use crate::returning::is_in_step;
 use crate::soon;
 
 async fn one(place: &Place) -> (MySqlPool, MySqlGuard) {
@@ -44,6 +45,26 @@ async fn r17_a_prepare_without_a_run_tells_nothing_of_the_transaction() {
     }
     assert_eq!(ids(&mut connection).await, [0; 0]);
     assert_eq!(pool.snapshot().counts.created, 1, "the same connection");
+}
+
+#[tokio::test]
+async fn r18_a_transaction_is_seen_behind_a_prepare() {
+    let pool = Place::new().await.one().await;
+    for sql in ["SELECT 1", "SELECT ?, ?, ?", "DO 1", "SELECT 1, 2, 3, 4"] {
+        let mut connection = soon(pool.acquire()).await.unwrap();
+        let mut tx = soon(connection.transaction()).await.unwrap();
+        soon(tx.prep(sql)).await.unwrap();
+        soon(tx.query_drop("SELECT 1")).await.unwrap(); // it is there still
+        soon(tx.prep(sql)).await.unwrap();
+        soon(tx.commit()).await.unwrap();
+
+        soon(connection.query_drop("BEGIN")).await.unwrap();
+        soon(connection.close_statement(sql)).await.unwrap();
+        soon(connection.prep(sql)).await.unwrap();
+        drop(connection);
+        let mut connection = soon(pool.acquire()).await.unwrap();
+        is_in_step(&mut connection).await;
+    }
 }
 
 #[tokio::test]

@@ -12,7 +12,6 @@ mod load;
 mod observing;
 mod pitfalls;
 mod place;
-mod preparing;
 mod refusals;
 mod returning;
 mod server_limits;
