@@ -7,7 +7,7 @@ use std::time::Duration;
 pub(crate) const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// How a pool behaves. Plain data: build it in code, or read it through serde (feature `serde`,
-/// where durations are written `"30s"`, `"1h 30m"` or as a number of seconds, and "none" is
+/// where durations are written `"30s"`, `"1h30m"` or as a number of seconds, and "none" is
 /// `null` or `"none"`).
 ///
 /// ```
@@ -299,20 +299,15 @@ mod human {
     }
 
     fn parse<E: Error>(written: &Written) -> Result<Duration, E> {
-        let wanted = "want a duration such as \"30s\", \"1h 30m\" or a number of seconds";
         match written {
-            Written::Seconds(s) => Duration::try_from_secs_f64(*s)
-                .map_err(|e| E::custom(format!("{s} is no duration ({e}): {wanted}"))),
-            Written::Text(text) => match text.trim().parse::<f64>() {
-                Ok(s) => parse(&Written::Seconds(s)),
-                Err(_) => humantime::parse_duration(text)
-                    .map_err(|e| E::custom(format!("{text:?} is no duration ({e}): {wanted}"))),
-            },
+            Written::Seconds(s) => crate::duration::parse(&s.to_string()),
+            Written::Text(text) => crate::duration::parse(text),
         }
+        .map_err(E::custom)
     }
 
     pub(super) fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(&humantime::format_duration(*d))
+        s.serialize_str(&crate::duration::print(*d))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
@@ -397,8 +392,8 @@ mod tests {
     #[test]
     fn a_wrong_duration_or_field_says_what_would_be_right() {
         let error = |json| serde_json::from_str::<PoolConfig>(json).unwrap_err().to_string();
-        assert!(error(r#"{"connect_timeout": "soon"}"#).contains("such as \"30s\""));
-        assert!(error(r#"{"connect_timeout": -1}"#).contains("such as \"30s\""));
+        assert!(error(r#"{"connect_timeout": "soon"}"#).contains("such as \"15m\""));
+        assert!(error(r#"{"connect_timeout": -1}"#).contains("such as \"15m\""));
         assert!(error(r#"{"max_sise": 1}"#).contains("max_size"));
     }
 }

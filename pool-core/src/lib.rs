@@ -37,6 +37,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
+#[cfg(feature = "serde")]
+pub mod duration;
 mod error;
 mod foreign;
 mod histogram;
