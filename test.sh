@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Runs the tests. Installs what it needs first (as root, or with sudo).
-#   ./test.sh            everything but the long checks: stress, mutants, bench
+#   ./test.sh            everything but the long checks: stress, fuzz, mutants, bench
 #   ./test.sh quick      the workspace's tests only
 #   ./test.sh loom       nine races of the engine, in every interleaving
 #   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
 #   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
+#   ./test.sh fuzz       random settings, each kind for FUZZ_SECONDS (300)
 #   ./test.sh mutants    does some test notice each small change of the engine? Hours.
 #   ./test.sh bench      the suite on other pools, see pool-bench
 set -euo pipefail
@@ -59,6 +60,19 @@ stress() {
         cargo run --release -p pool-testkit --example stress
 }
 
+fuzz() {
+    need g++ g++ # libFuzzer is C++
+    command -v cargo-fuzz >/dev/null || cargo install --locked cargo-fuzz
+    local seconds=${FUZZ_SECONDS:-300} found=$target/fuzz/corpus kind
+    for kind in duration env url; do
+        say "fuzz $kind for $seconds s"
+        mkdir -p "$found/$kind"
+        # Without a sanitizer it runs on any toolchain; there is no unsafe code to watch.
+        CARGO_TARGET_DIR=$target/fuzz cargo fuzz run --fuzz-dir pool-config/fuzz -s none $kind \
+            "$found/$kind" "pool-config/fuzz/seeds/$kind" -- -max_total_time="$seconds" -verbosity=0
+    done
+}
+
 mutants() {
     say "mutants"
     command -v cargo-mutants >/dev/null || cargo install --locked cargo-mutants
@@ -74,12 +88,12 @@ bench() {
 
 case ${1:-all} in
     all | quick) ;;
-    loom | shuttle | stress | mutants | bench)
+    loom | shuttle | stress | fuzz | mutants | bench)
         "$1"
         exit
         ;;
     *)
-        echo "what is $1? One of: quick loom shuttle stress mutants bench, or nothing for all" >&2
+        echo "what is $1? One of: quick loom shuttle stress fuzz mutants bench, or nothing for all" >&2
         exit 2
         ;;
 esac

@@ -1,0 +1,63 @@
+//! A Node application: Prisma's URL, and three variables.
+
+use pool_config::Setting;
+
+use crate::written::{assert_pool, load_env};
+
+const URL: &str =
+    r#"DATABASE_URL="postgresql://user:pass@host:5432/db?connection_limit=20&pool_timeout=10""#;
+
+#[test]
+fn its_variables_mean_what_they_say() {
+    // What USE_ENHANCED_POOLING=true brings: the preset `production`.
+    let enhanced = "acquire_timeout=60s max_lifetime=30m validation=always";
+    for (lines, pool) in [
+        (
+            "DATABASE_CONNECTION_LIMIT=10
+             DATABASE_POOL_TIMEOUT=30
+             USE_ENHANCED_POOLING=false",
+            "max_size=10 idle_timeout=30s".to_owned(),
+        ),
+        (
+            "DATABASE_CONNECTION_LIMIT=20          # Maximum connections in pool
+             DATABASE_POOL_TIMEOUT=10              # Idle timeout in seconds
+             USE_ENHANCED_POOLING=true",
+            format!("max_size=20 max_idle=20 idle_timeout=10s {enhanced}"),
+        ),
+        (
+            "DATABASE_CONNECTION_LIMIT=50
+             DATABASE_POOL_TIMEOUT=5
+             USE_ENHANCED_POOLING=true",
+            format!("max_size=50 max_idle=50 idle_timeout=5s {enhanced}"),
+        ),
+        ("USE_ENHANCED_POOLING=true", format!("max_size=75 max_idle=50 {enhanced}")),
+        (URL, "max_size=20 acquire_timeout=10s".to_owned()),
+    ] {
+        assert_pool(&load_env(lines), &pool);
+    }
+}
+
+#[test]
+fn its_two_timeouts_are_two_settings() {
+    let lines = format!("DATABASE_POOL_TIMEOUT=10\nDATABASE_CONNECTION_LIMIT=20\n{URL}");
+    let loaded = load_env(&lines);
+    assert_pool(&loaded, "max_size=20 idle_timeout=10s acquire_timeout=10s");
+    let sources = [Setting::MaxSize, Setting::IdleTimeout, Setting::AcquireTimeout]
+        .map(|setting| loaded.source(setting).to_string());
+    assert_eq!(
+        sources,
+        [
+            "DATABASE_CONNECTION_LIMIT in the environment",
+            "DATABASE_POOL_TIMEOUT in the environment",
+            "pool_timeout in the URL",
+        ]
+    );
+    let url = loaded.database.unwrap().url;
+    assert_eq!(url.expose(), "postgresql://user:pass@host:5432/db");
+}
+
+#[test]
+fn in_its_url_no_timeout_waits_for_ever() {
+    let lines = "DATABASE_URL=postgres://h/d?pool_timeout=0";
+    assert_pool(&load_env(lines), "acquire_timeout=none");
+}

@@ -1,0 +1,210 @@
+//! A Python service with SQLAlchemy's settings.
+
+use pool_config::{Loader, Preset};
+
+use crate::written::{assert_pool, dictionary, load_dictionary, load_env};
+
+const DEVELOPMENT: &str = r#"{
+    "pool_size": 5,
+    "max_overflow": 0,  # No overflow needed
+    "pool_pre_ping": False,
+    "pool_recycle": 3600,
+    "echo_pool": True
+}"#;
+
+const TESTING: &str = r#"{
+    "pool_size": 1,
+    "max_overflow": 0,
+    "pool_pre_ping": False,
+    "pool_recycle": 3600
+}"#;
+
+const STAGING: &str = r#"{
+    "pool_size": 15,
+    "max_overflow": 10,
+    "pool_pre_ping": True,
+    "pool_recycle": 1800
+}"#;
+
+const PRODUCTION: &str = r#"{
+    "pool_size": 50,
+    "max_overflow": 25,
+    "pool_pre_ping": True,
+    "pool_recycle": 1800,
+    "pool_timeout": 60
+}"#;
+
+const VPS_LITE: &str = r#"{
+    "pool_size": 20,
+    "max_overflow": 10,
+    "pool_pre_ping": True,
+    "pool_recycle": 1800,
+    "pool_timeout": 30
+}"#;
+
+const RASPBERRY_PI: &str = r#"{
+    "pool_size": 2,
+    "max_overflow": 1,
+    "pool_pre_ping": False,
+    "pool_recycle": 3600
+}"#;
+
+const HIGH_TRAFFIC_WEB: &str = r#"{
+    "pool_size": 100,
+    "max_overflow": 50,
+    "pool_timeout": 10,
+    "pool_recycle": 1800,
+    "pool_pre_ping": True
+}"#;
+
+const BACKGROUND_JOBS: &str = r#"{
+    "pool_size": 20,
+    "max_overflow": 0,  # Jobs can wait
+    "pool_timeout": 300,  # Long timeout OK
+    "pool_recycle": 3600,
+    "pool_pre_ping": True
+}"#;
+
+const MICROSERVICE: &str = r#"{
+    "pool_size": 10,
+    "max_overflow": 5,
+    "pool_timeout": 5,  # Fast failure
+    "pool_recycle": 1800,
+    "pool_pre_ping": True
+}"#;
+
+const ALL: &[(&str, &str, &str)] = &[
+    ("development", DEVELOPMENT, "max_idle=5 max_size=5 validation=never max_lifetime=1h"),
+    ("testing", TESTING, "max_idle=1 max_size=1 validation=never max_lifetime=1h"),
+    ("staging", STAGING, "max_idle=15 max_size=25 validation=always max_lifetime=30m"),
+    (
+        "production",
+        PRODUCTION,
+        "max_idle=50 max_size=75 validation=always max_lifetime=30m acquire_timeout=60s",
+    ),
+    (
+        "vps_lite",
+        VPS_LITE,
+        "max_idle=20 max_size=30 validation=always max_lifetime=30m acquire_timeout=30s",
+    ),
+    ("raspberry_pi", RASPBERRY_PI, "max_idle=2 max_size=3 validation=never max_lifetime=1h"),
+    (
+        "high_traffic_web",
+        HIGH_TRAFFIC_WEB,
+        "max_idle=100 max_size=150 validation=always max_lifetime=30m acquire_timeout=10s",
+    ),
+    (
+        "background_jobs",
+        BACKGROUND_JOBS,
+        "max_idle=20 max_size=20 validation=always max_lifetime=1h acquire_timeout=5m",
+    ),
+    (
+        "microservice",
+        MICROSERVICE,
+        "max_idle=10 max_size=15 validation=always max_lifetime=30m acquire_timeout=5s",
+    ),
+];
+
+#[test]
+fn its_dictionaries_and_the_presets_of_their_names_are_the_same_pool() {
+    for (name, dictionary, pool) in ALL {
+        assert_pool(&load_dictionary(dictionary), pool);
+        let preset = Loader::new().preset(Preset::named(name).unwrap()).load().unwrap();
+        assert_pool(&preset, pool);
+        assert_eq!(preset.log_events(), *name == "development");
+    }
+}
+
+#[test]
+fn its_other_dictionaries_mean_what_they_say() {
+    for (dictionary, pool) in [
+        (
+            // All that its table has by default.
+            r#"{"pool_size": 10,
+                "max_overflow": 5,
+                "pool_timeout": 30,
+                "pool_recycle": 1800,
+                "pool_pre_ping": True,
+                "echo_pool": False}"#,
+            "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=30m validation=always",
+        ),
+        (
+            // Without max_overflow, SQLAlchemy has 10.
+            r#"{
+                "pool_size": 10,
+                "pool_timeout": 30,
+                "pool_recycle": 3600
+            }"#,
+            "max_idle=10 max_size=20 acquire_timeout=30s max_lifetime=1h",
+        ),
+        (
+            r#"{
+                "pool_size": 30,
+                "max_overflow": 15,
+                "pool_timeout": 30,
+                "pool_recycle": 1800,
+                "pool_pre_ping": True
+            }"#,
+            "max_idle=30 max_size=45 acquire_timeout=30s max_lifetime=30m validation=always",
+        ),
+        (r#""pool_recycle": -1,"#, "max_lifetime=none"),
+    ] {
+        assert_pool(&load_dictionary(dictionary), pool);
+    }
+}
+
+#[test]
+fn the_preset_for_its_database_has_what_its_table_has() {
+    let loaded = Loader::new().preset(Preset::named("mysql").unwrap()).load().unwrap();
+    let pool = "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=30m validation=always";
+    assert_pool(&loaded, pool);
+}
+
+#[test]
+fn what_a_dictionary_leaves_out_is_the_presets() {
+    let dictionary = dictionary(
+        r#"{
+            "pool_size": 10,
+            "pool_timeout": 30,
+            "pool_recycle": 3600
+        }"#,
+    );
+    let loader = Loader::new().file("settings", &dictionary);
+    let loaded = loader.preset(Preset::named("mysql").unwrap()).load().unwrap();
+    let pool = "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=1h validation=always";
+    assert_pool(&loaded, pool);
+}
+
+#[test]
+fn its_words_are_known_in_the_environment_too() {
+    let lines = "DB_POOL_SIZE=10
+                 DB_MAX_OVERFLOW=5
+                 DB_POOL_TIMEOUT=5
+                 DB_POOL_RECYCLE=1800
+                 DB_POOL_PRE_PING=true
+                 DB_POOL_ECHO=true";
+    let loaded = load_env(lines);
+    let pool = "max_idle=10 max_size=15 acquire_timeout=5s max_lifetime=30m validation=always";
+    assert_pool(&loaded, pool);
+    assert!(loaded.log_events());
+}
+
+#[test]
+fn two_of_its_sizes_and_ours_determine_the_third() {
+    for (lines, pool) in [
+        ("DB_POOL_SIZE=10\nDB_POOL_MAX_SIZE=12", "max_idle=10 max_size=12"),
+        ("DB_POOL_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=20", "max_idle=15 max_size=20"),
+        ("DB_POOL_SIZE=10\nDB_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=15", "max_idle=10 max_size=15"),
+        ("DB_POOL_MAX_OVERFLOW=5", "max_idle=5 max_size=10"),
+        (
+            "DB_POOL_PRESET=staging\nDB_POOL_MAX_OVERFLOW=5",
+            "max_idle=15 max_size=20 validation=always max_lifetime=30m",
+        ),
+        (
+            "DB_POOL_PRESET=staging\nDB_POOL_MAX_SIZE=10",
+            "max_idle=10 max_size=10 validation=always max_lifetime=30m",
+        ),
+    ] {
+        assert_pool(&load_env(lines), pool);
+    }
+}
