@@ -2,5 +2,6 @@
 #![forbid(unsafe_code)]
 
 mod backend;
+pub mod sizing;
 
 pub use backend::Backend;
