@@ -1,0 +1,6 @@
+//! Settings as users meet them.
+
+mod auto;
+mod cgroup;
+mod linux;
+mod machine;
