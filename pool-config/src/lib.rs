@@ -22,6 +22,7 @@
 #![doc = include_str!("../WORDS.md")]
 #![forbid(unsafe_code)]
 
+pub mod auto;
 mod backend;
 mod database_config;
 mod error;
@@ -30,9 +31,11 @@ mod layer;
 mod loaded;
 mod loader;
 mod log_level;
+mod machine;
 mod merge;
 mod preset;
 mod setting;
+pub mod sizing;
 mod source;
 mod ssl;
 mod target;
@@ -40,6 +43,7 @@ mod term;
 mod url;
 mod words;
 
+pub use auto::{Advice, Advisor, AutoConfig, Reason};
 pub use backend::Backend;
 pub use database_config::DatabaseConfig;
 pub use error::{SettingsError, SettingsFault};
@@ -47,6 +51,7 @@ pub use file::PoolSettings;
 pub use loaded::Loaded;
 pub use loader::Loader;
 pub use log_level::LogLevel;
+pub use machine::{Found, Machine};
 pub use preset::Preset;
 pub use setting::Setting;
 pub use source::Source;

@@ -17,6 +17,9 @@ pub(crate) struct Split {
     pub(crate) ssl: Option<(String, SslMode)>,
 }
 
+/// What stands before such an @ may be a password.
+const AT: &str = "an @ in a parameter: want %2F, %3F and %40 for /, ? and @ in user and password";
+
 /// Takes the pool's parameters out. What is no URL of a kind that is known stays as it is.
 ///
 /// # Errors
@@ -34,6 +37,9 @@ pub(crate) fn split(url: &str) -> Result<Split, &'static str> {
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let plain = name.replace('-', "_");
+        if name.contains('@') {
+            return Err(AT);
+        }
         if Reading::of(&plain, Place::Url).is_none() {
             let is_plain = matches!(&*plain, "sslmode" | "ssl_mode");
             if let Some(mode) = ssl_mode(&plain, value)
@@ -96,6 +102,7 @@ mod tests {
             "postgres://me:a?max_size=1@host/db",
             "postgres://me:1?max_size=1@host/db",
             "mysql://me:1/max_size=1@host/db",
+            "postgres://me:1?max_size=1&a@host=1",
         ] {
             let error = split(url).unwrap_err();
             assert!(!error.contains("max_size"), "{error}");
