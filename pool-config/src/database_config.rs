@@ -6,8 +6,8 @@ use pool_core::{PoolConfig, Validation};
 
 use crate::ssl::SslMode;
 
-/// The settings of a service as one plain struct, in sqlx's words: all fields are public, so that it
-/// is written out in code.
+/// The settings of a service as one plain struct, in sqlx's words: all fields are public, so that
+/// it is written out in code.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,4 +1,5 @@
-//! Where a pool's settings come from: environment, URL, files, presets and the machine, with the source of each kept.
+//! Where a pool's settings come from: environment, URL, files, presets and the machine, with the
+//! source of each kept.
 //!
 //! ```
 //! use pool_config::Loader;

@@ -11,8 +11,8 @@ use crate::source::Source;
 use crate::ssl::SslMode;
 use crate::target::Database;
 
-/// The settings that came of all sources. `Display` shows each with its value and its source, and no
-/// secret.
+/// The settings that came of all sources. `Display` shows each with its value and its source, and
+/// no secret.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Loaded {
@@ -40,7 +40,8 @@ impl Loaded {
         self.sources.get(&setting).cloned().unwrap_or(Source::Default)
     }
 
-    /// How TLS is to be used, if anybody said so. If its source is the URL, the driver reads it there.
+    /// How TLS is to be used, if anybody said so. If its source is the URL, the driver reads it
+    /// there.
     pub fn ssl_mode(&self) -> Option<SslMode> {
         match self.others.get(&Setting::SslMode) {
             Some(Change::SslMode(mode)) => Some(*mode),

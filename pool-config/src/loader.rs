@@ -29,9 +29,9 @@ const PREFIX: &str = "DB_POOL_";
 
 /// Where the settings of a pool come from.
 ///
-/// In this order, whoever says something first is right: the program ([`change`](Self::change)), the
-/// environment ([`env`](Self::env)), the parameters of the URL, a file ([`file`](Self::file)), a
-/// preset, and what the backend has by itself.
+/// In this order, whoever says something first is right: the program ([`change`](Self::change)),
+/// the environment ([`env`](Self::env)), the parameters of the URL, a file ([`file`](Self::file)),
+/// a preset, and what the backend has by itself.
 ///
 /// ```
 /// use pool_config::{Loader, Setting};
@@ -87,8 +87,8 @@ impl Loader {
         self.own(Change::Url(url.into().into()))
     }
 
-    /// Takes settings from a file, or from wherever serde read them. `file` is its name in messages.
-    /// Of several files the first is right.
+    /// Takes settings from a file, or from wherever serde read them. `file` is its name in
+    /// messages. Of several files the first is right.
     pub fn file(mut self, file: impl Into<String>, settings: &PoolSettings) -> Self {
         self.files.push((file.into(), settings.clone()));
         self
@@ -151,6 +151,8 @@ impl Loader {
         };
         let (url, preset) = (named(Setting::Url), named(Setting::Preset));
         let (mode, sqlite_path) = (named(Setting::Mode), named(Setting::SqlitePath));
+        let source = |of: &Option<(_, Source)>| of.as_ref().map(|(_, source)| source.clone());
+        let (url_source, mode_source) = (source(&url), source(&mode));
 
         let mut url_layer = Layer::default();
         let mut places = Places::default();
@@ -174,8 +176,9 @@ impl Loader {
             places.mode = mode.and_then(|(mode, _)| mode.into_mode());
             places.sqlite_path = sqlite_path.map(|(path, _)| path.show());
         }
-        let database = places.choose().unwrap_or_else(|(name, want)| {
-            faults.push(SettingsFault::new(Source::Environment(name.into()), None, want));
+        let database = places.choose().unwrap_or_else(|(setting, want)| {
+            let source = if setting == Setting::Mode { mode_source } else { url_source };
+            faults.push(SettingsFault::new(source.unwrap_or(Source::Code), None, want));
             None
         });
         let preset = match preset {

@@ -3,8 +3,8 @@
 use crate::term::words;
 
 words! {
-    /// How much of a database's doings is to be logged. It is for the logger; a pool logs nothing by
-    /// itself.
+    /// How much of a database's doings is to be logged. It is for the logger; a pool logs nothing
+    /// by itself.
     LogLevel:
         /// Nothing.
         Silent = "silent" | "off" | "none",

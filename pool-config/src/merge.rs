@@ -92,7 +92,8 @@ impl Merge {
             && max != sum
         {
             let want = format!(
-                "want max_size {sum}, pool_size {size} and max_overflow {overflow} ({place}) together, or only one way to say it"
+                "want max_size {sum}, pool_size {size} and max_overflow {overflow} ({place}) \
+                 together, or only one way to say it"
             );
             self.faults.push(SettingsFault::new(other, Some(&max.to_string()), want));
         }

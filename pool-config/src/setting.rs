@@ -1,5 +1,5 @@
-//! [`Setting`]: everything that can be set, under its canonical name; and [`Change`], a setting with
-//! its value, read from text and written as text.
+//! [`Setting`]: everything that can be set, under its canonical name; and [`Change`], a setting
+//! with its value, read from text and written as text.
 
 use std::time::Duration;
 
@@ -14,7 +14,9 @@ use crate::term::Term;
 macro_rules! settings {
     (
         pool { $($pool:ident $name:ident $env:literal: $type:ty,)* }
-        other { $($(#[$doc:meta])* $other:ident $other_name:literal $other_env:literal: $other_type:ty,)* }
+        other {
+            $($(#[$doc:meta])* $other:ident $other_name:literal $other_env:literal: $other_type:ty,)*
+        }
     ) => {
         /// Everything that can be set.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -3,6 +3,7 @@
 use pool_sql::Secret;
 
 use crate::backend::Backend;
+use crate::setting::Setting;
 use crate::term::words;
 
 words! {
@@ -54,7 +55,7 @@ impl Places {
     ///
     /// # Errors
     /// Which settings do not go together, and what would be right.
-    pub(crate) fn choose(self) -> Result<Option<Database>, (&'static str, String)> {
+    pub(crate) fn choose(self) -> Result<Option<Database>, (Setting, String)> {
         let Self { mode, url, sqlite_path } = self;
         let backend = |url: &Secret| Backend::of_url(url.expose());
         let file = |path: String| Database {
@@ -65,29 +66,30 @@ impl Places {
         match (mode, url, sqlite_path) {
             (Some(Mode::Sqlite), _, Some(path)) => Ok(Some(file(path))),
             (Some(mode), Some(url), _) => {
-                let (named, wanted) = (backend(&url).unwrap_or(mode.backend()), mode.backend());
+                let wanted = mode.backend();
+                let named = backend(&url).unwrap_or(wanted);
                 if named != wanted {
                     let want = match mode {
                         Mode::Sqlite => "SQLITE_DB_PATH".into(),
                         _ => format!("a URL of {wanted}, not of {named}"),
                     };
-                    return Err(("DATABASE_MODE", format!("with {mode} want {want}")));
+                    return Err((Setting::Mode, format!("with {mode} want {want}")));
                 }
                 let is_supabase = mode == Mode::Supabase;
                 Ok(Some(Database { backend: wanted, is_supabase, url }))
             }
             (Some(mode), None, _) => {
                 let want = if mode == Mode::Sqlite { "SQLITE_DB_PATH" } else { "DATABASE_URL" };
-                Err(("DATABASE_MODE", format!("with {mode} want {want} as well")))
+                Err((Setting::Mode, format!("with {mode} want {want} as well")))
             }
             (None, Some(_), Some(_)) => {
                 let want = "want DATABASE_MODE to say which of DATABASE_URL and SQLITE_DB_PATH \
                             is used, or only one of them";
-                Err(("DATABASE_URL", want.into()))
+                Err((Setting::Url, want.into()))
             }
             (None, Some(url), None) => match backend(&url) {
                 Some(backend) => Ok(Some(Database { backend, is_supabase: false, url })),
-                None => Err(("DATABASE_URL", SCHEMES.into())),
+                None => Err((Setting::Url, SCHEMES.into())),
             },
             (None, None, path) => Ok(path.map(file)),
         }

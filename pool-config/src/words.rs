@@ -1,7 +1,7 @@
 //! The words of other libraries, and what they mean here.
 //!
-//! Each is known in the places in which people write it: in the environment, in URLs, as the key of a
-//! file or of a dictionary. WORDS.md shows them; a test keeps it true.
+//! Each is known in the places in which people write it: in the environment, in URLs, as the key of
+//! a file or of a dictionary. WORDS.md shows them; a test keeps it true.
 
 use crate::preset::Preset;
 use crate::setting::{Change, Setting};

@@ -14,8 +14,8 @@
 //!
 //! **SQLite**: one connection writes, the others read. `max_size = 1 + readers`, and `readers =
 //! clamp(2 x cores rounded down, 4, 8)`, the default of `pool-sqlite` but for quotas that are no
-//! whole number. Reading is the process's own work, so it is its cores that count; twice as many, as
-//! some wait for the disk; at most 8, as each has a thread and a cache of its own. No more than
+//! whole number. Reading is the process's own work, so it is its cores that count; twice as many,
+//! as some wait for the disk; at most 8, as each has a thread and a cache of its own. No more than
 //! memory and open files allow:
 //!
 //! * The page cache of all is at most 5 % of the memory. `pool-sqlite` gives half of it to the

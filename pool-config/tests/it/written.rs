@@ -18,7 +18,7 @@ pub(crate) fn variables(lines: &str) -> Vec<(String, String)> {
 /// The entries of a dictionary of Python's.
 pub(crate) fn dictionary(text: &str) -> PoolSettings {
     let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
-    let lines = lines.map(|line| line.trim_matches(&['{', '}', ',', ' ']));
+    let lines = lines.map(|line| line.trim_matches(['{', '}', ',', ' ']));
     let entries = lines.filter_map(|line| line.split_once(':'));
     PoolSettings::new(entries.map(|(key, value)| (key.trim().trim_matches('"'), value.trim())))
 }
