@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::fmt;
 
 use pool_core::PoolConfig;
+use pool_sql::Secret;
 
 use crate::database_config::DatabaseConfig;
 use crate::error::{SettingsError, SettingsFault};
@@ -154,33 +155,20 @@ impl Loader {
         let source = |of: &Option<(_, Source)>| of.as_ref().map(|(_, source)| source.clone());
         let (url_source, mode_source) = (source(&url), source(&mode));
 
-        let mut url_layer = Layer::default();
+        let url = url.and_then(|url| read_url(url, &mut faults));
         let mut places = Places::default();
-        if let Some((Change::Url(url), source)) = url {
-            match split(url.expose()) {
-                Ok(split) => {
-                    let source = |name: &str| Source::Url(name.to_owned());
-                    for (name, value) in split.pool {
-                        let added = url_layer.add(&name, &value, Place::Url, source(&name));
-                        faults.extend(added.err());
-                    }
-                    if let Some((name, mode)) = split.ssl {
-                        let _ = url_layer.put(Change::SslMode(mode), source(&name)); // the only one
-                    }
-                    places.url = Some(split.url);
-                }
-                Err(want) => faults.push(SettingsFault::new(source, None, want.into())),
-            }
-        }
         if !is_named {
             places.mode = mode.and_then(|(mode, _)| mode.into_mode());
             places.sqlite_path = sqlite_path.map(|(path, _)| path.show());
         }
+        places.url = url.as_ref().map(|(url, _)| url.clone());
         let database = places.choose().unwrap_or_else(|(setting, want)| {
             let source = if setting == Setting::Mode { mode_source } else { url_source };
             faults.push(SettingsFault::new(source.unwrap_or(Source::Code), None, want));
             None
         });
+        let is_used = |url: &Secret| database.as_ref().is_none_or(|used| used.url == *url);
+        let url_layer = url.filter(|(url, _)| is_used(url)).map(|(_, layer)| layer);
         let preset = match preset {
             Some((Change::Preset(preset), _)) => Some(preset),
             _ if database.as_ref().is_some_and(|database| database.is_supabase) => {
@@ -192,8 +180,8 @@ impl Loader {
         let mut merge = Merge::new(base(database.as_ref()));
         merge.lay(preset.map(read_preset).unwrap_or_default());
         files.into_iter().rev().for_each(|file| merge.lay(file));
-        let url_ssl = url_layer.ssl_mode();
-        merge.lay(url_layer);
+        let url_ssl = url_layer.as_ref().and_then(Layer::ssl_mode);
+        merge.lay(url_layer.unwrap_or_default());
         merge.lay(env);
         merge.lay(code);
         if let Some(change) = self.change {
@@ -246,6 +234,29 @@ fn read_env(
         faults.extend(added.err());
     }
     layer
+}
+
+/// The URL for the driver, and the settings that stood in it.
+fn read_url(
+    (url, source): (Change, Source),
+    faults: &mut Vec<SettingsFault>,
+) -> Option<(Secret, Layer)> {
+    let Change::Url(url) = url else { return None };
+    let split = match split(url.expose()) {
+        Ok(split) => split,
+        Err(want) => {
+            faults.push(SettingsFault::new(source, None, want.into()));
+            return None;
+        }
+    };
+    let mut layer = Layer::default();
+    for (name, value) in split.pool {
+        faults.extend(layer.add(&name, &value, Place::Url, Source::Url(name.clone())).err());
+    }
+    if let Some((name, mode)) = split.ssl {
+        layer.set(Change::SslMode(mode), Source::Url(name));
+    }
+    Some((split.url, layer))
 }
 
 fn read_file((file, settings): &(String, PoolSettings), faults: &mut Vec<SettingsFault>) -> Layer {

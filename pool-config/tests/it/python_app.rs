@@ -30,6 +30,10 @@ fn the_mode_says_which_database_is_used() {
     let sqlite = load_env(&format!("{LINES}\nDATABASE_MODE=sqlite\n{url}")).database.unwrap();
     assert_eq!((sqlite.backend, sqlite.url.expose()), (Backend::Sqlite, "development.db"));
 
+    let other =
+        load_env("DATABASE_MODE=sqlite\nSQLITE_DB_PATH=a.db\nDATABASE_URL=mysql://h/d?max_size=3");
+    assert_eq!(other.config.max_size, 10, "what is said to a database that is not used");
+
     let supabase = load_env(&format!("{LINES}\nDATABASE_MODE=supabase\n{url}"));
     let database = supabase.database.as_ref().unwrap();
     assert_eq!(database.backend, Backend::Postgres);
