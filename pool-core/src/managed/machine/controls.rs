@@ -16,7 +16,6 @@ impl<P> State<P> {
         self.note(Event::Retune(tuning));
         self.slots.iter_mut().for_each(|(_, slot)| slot.age(&self.tuning));
         self.backoff.cap(self.now, &self.tuning);
-        self.replacing = 0; // who is to be replaced now, the tick finds out
         let sizes = self.tuning.sizes;
         while self.idle.len() > sizes.max_idle
             || self.open() - self.count(Phase::Closing) > sizes.max_size
