@@ -146,9 +146,10 @@ pub enum Reuse {
     Fifo,
 }
 
-macro_rules! setters {
-    () => {
-        $crate::config::setters! {
+/// Does something for each field, which comes with what its setter takes.
+macro_rules! each_field {
+    ($then:ident) => {
+        $crate::config::$then! {
             name: impl Into<String>, max_size: u32, min_size: u32, min_idle: u32,
             max_idle: impl Into<Option<u32>>, max_waiting: impl Into<Option<u32>>,
             max_connecting: u32, acquire_timeout: impl Into<Option<Duration>>,
@@ -160,6 +161,10 @@ macro_rules! setters {
             leak_after: impl Into<Option<Duration>>, flight_recorder: usize,
         }
     };
+}
+pub(crate) use each_field;
+
+macro_rules! setters {
     ($($name:ident: $arg:ty),* $(,)?) => {$(
         #[doc = concat!("Sets [`PoolConfig::", stringify!($name), "`](crate::PoolConfig::", stringify!($name), ").")]
         #[must_use]
@@ -171,13 +176,26 @@ macro_rules! setters {
 }
 pub(crate) use setters;
 
+macro_rules! differing {
+    ($($name:ident: $arg:ty),* $(,)?) => {
+        /// The names of the fields in which two differ, in the order in which they are declared.
+        pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+            let Self { $($name),* } = self; // all of them
+            let fields = [$((stringify!($name), *$name != other.$name)),*];
+            fields.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name).collect()
+        }
+    };
+}
+use differing;
+
 impl PoolConfig {
     /// The defaults.
     pub fn new() -> Self {
         Self::default()
     }
 
-    setters!();
+    each_field!(setters);
+    each_field!(differing);
 
     fn config_mut(&mut self) -> &mut Self {
         self

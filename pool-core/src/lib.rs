@@ -48,6 +48,7 @@ mod managed;
 mod manager;
 mod metrics;
 mod pool;
+mod reconfigured;
 mod snapshot;
 mod sync;
 
@@ -68,4 +69,5 @@ pub use metrics::{
     ResetDone, Stalled, Validated,
 };
 pub use pool::{Guarded, Pool, PoolExt, PoolGuard, Request};
+pub use reconfigured::Reconfigured;
 pub use snapshot::{CloseReason, Counts, Ended, Snapshot, Statistics};

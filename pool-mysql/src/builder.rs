@@ -193,12 +193,7 @@ impl MySqlBuilder {
     /// # Errors
     /// If the settings make no sense, or a file with certificates cannot be read.
     pub fn manager(self) -> Result<MySqlManager, MySqlError> {
-        let config = &self.config;
-        let wishes = Wishes {
-            max_size: config.max_size,
-            idle: [config.idle_timeout, config.max_lifetime].into_iter().flatten().min(),
-            statements: self.statement_cache,
-        };
+        let wishes = Wishes::new(&self.config, self.statement_cache);
         let set_up = self.options.set_up_statements();
         let common = Common {
             front: Front::new(self.options)?,
@@ -213,8 +208,7 @@ impl MySqlBuilder {
             common: Arc::new(common),
             credentials: self.credentials,
             warn: self.warn,
-            wishes,
-            seen: Mutex::new(Seen::default()),
+            seen: Mutex::new(Seen { wishes, server: None, warnings: Vec::new() }),
         })
     }
 }

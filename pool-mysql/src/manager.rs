@@ -3,12 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
-use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_core::{
+    BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, PoolConfig, Reset,
+};
 use pool_sql::Secret;
 use tokio::sync::SemaphorePermit;
 use tokio::time::timeout;
@@ -67,13 +69,12 @@ pub struct MySqlManager {
     pub(crate) common: Arc<Common>,
     pub(crate) credentials: Option<AskCredentials>,
     pub(crate) warn: Option<Warn>,
-    pub(crate) wishes: Wishes,
-    /// What the server said last, and what was warned of.
     pub(crate) seen: Mutex<Seen>,
 }
 
-#[derive(Default)]
+/// What is reckoned with: the pool's wishes, what the server said last, and what was warned of.
 pub(crate) struct Seen {
+    pub(crate) wishes: Wishes,
     pub(crate) server: Option<Arc<MySqlServer>>,
     pub(crate) warnings: Vec<MySqlWarning>,
 }
@@ -93,12 +94,23 @@ impl MySqlManager {
         self.common.front.connect(given.user.as_deref(), Some(given.password.expose())).await
     }
 
-    /// Notes what the server said; warns, once for each arithmetic.
-    fn note(&self, server: &Arc<MySqlServer>) {
-        let warnings = server.warnings(&self.wishes);
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reckons with other settings of the pool. They are asked for here, so that of two changes at
+    /// once the later one counts.
+    pub(crate) fn reconfigured(&self, config: impl FnOnce() -> Arc<PoolConfig>) {
+        self.reckon(|seen| seen.wishes = Wishes::new(&config(), seen.wishes.statements));
+    }
+
+    /// Notes what has changed; warns, once for each arithmetic.
+    fn reckon(&self, change: impl FnOnce(&mut Seen)) {
         let new: Vec<_> = {
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.server = Some(server.clone());
+            let mut seen = self.seen();
+            change(&mut seen);
+            let Some(server) = &seen.server else { return };
+            let warnings = server.warnings(&seen.wishes);
             let is_new = |warning: &&MySqlWarning| !seen.warnings.contains(warning);
             let new = warnings.iter().filter(is_new).cloned().collect();
             seen.warnings = warnings;
@@ -110,11 +122,11 @@ impl MySqlManager {
     }
 
     pub(crate) fn warnings(&self) -> Vec<MySqlWarning> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).warnings.clone()
+        self.seen().warnings.clone()
     }
 
     pub(crate) fn server(&self) -> Option<Arc<MySqlServer>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).server.clone()
+        self.seen().server.clone()
     }
 
     /// A connection beside the pool's to the same server. A server gives no number to two connections
@@ -180,8 +192,9 @@ impl Manager for MySqlManager {
         let activity = cx.activity().clone();
         let link = Link::new(conn);
         let mut connection = MySqlConnection::new(link, common, activity);
-        connection.begin_session(&self.wishes).await.map_err(named)?;
-        self.note(connection.shared_server());
+        let wishes = self.seen().wishes;
+        connection.begin_session(&wishes).await.map_err(named)?;
+        self.reckon(|seen| seen.server = Some(connection.shared_server().clone()));
         Ok(connection)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Row};
+use pool_core::PoolConfig;
 
 use crate::error::MySqlError;
 
@@ -107,11 +108,19 @@ impl MySqlServer {
 }
 
 /// What a pool would like to do, for [`MySqlServer::warnings`].
+#[derive(Clone, Copy)]
 pub(crate) struct Wishes {
     pub(crate) max_size: u32,
     /// How long a connection is kept that nobody uses; `None`: for ever.
     pub(crate) idle: Option<Duration>,
     pub(crate) statements: usize,
+}
+
+impl Wishes {
+    pub(crate) fn new(config: &PoolConfig, statements: usize) -> Self {
+        let idle = [config.idle_timeout, config.max_lifetime].into_iter().flatten().min();
+        Self { max_size: config.max_size, idle, statements }
+    }
 }
 
 /// Something that does not go together with the server. Its `Display` shows the arithmetic, and what

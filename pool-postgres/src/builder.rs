@@ -234,8 +234,7 @@ impl PgBuilder {
             common: Arc::new(common),
             credentials: self.credentials,
             warn: self.warn,
-            max_size: self.config.max_size,
-            seen: Mutex::new(Seen::default()),
+            seen: Mutex::new(Seen { max_size: self.config.max_size, ..Seen::default() }),
         })
     }
 }

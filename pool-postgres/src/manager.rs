@@ -53,15 +53,15 @@ pub struct PgManager {
     pub(crate) common: Arc<Common>,
     pub(crate) credentials: Option<AskCredentials>,
     pub(crate) warn: Option<Warn>,
-    pub(crate) max_size: u32,
-    /// What the server said last, and what was warned of.
     pub(crate) seen: Mutex<Seen>,
 }
 
+/// What is reckoned with: the pool's size, what the server said last, and what was warned of.
 #[derive(Default)]
 pub(crate) struct Seen {
+    pub(crate) max_size: u32,
     pub(crate) server: Option<PgServer>,
-    warned: Option<PgShortage>,
+    pub(crate) warned: Option<PgShortage>,
 }
 
 impl PgManager {
@@ -97,15 +97,25 @@ impl PgManager {
         Ok(Login { user, password: Some(given.password) })
     }
 
-    /// Notes what the server said; warns, once for each arithmetic.
     fn note(&self, server: &PgServer) {
-        let shortage = server.shortage(self.max_size);
-        let is_new = {
+        self.reckon(|seen| seen.server = Some(server.clone()));
+    }
+
+    /// Reckons with another size of the pool. It is asked for here, so that of two changes at once
+    /// the later one counts.
+    pub(crate) fn resized(&self, max_size: impl FnOnce() -> u32) {
+        self.reckon(|seen| seen.max_size = max_size());
+    }
+
+    /// Notes what has changed; warns, once for each arithmetic.
+    fn reckon(&self, change: impl FnOnce(&mut Seen)) {
+        let (is_new, shortage) = {
             let Ok(mut seen) = self.seen.lock() else { return };
-            seen.server = Some(server.clone());
+            change(&mut seen);
+            let shortage = seen.server.as_ref().and_then(|server| server.shortage(seen.max_size));
             let is_new = shortage.is_some() && seen.warned != shortage;
             seen.warned.clone_from(&shortage);
-            is_new
+            (is_new, shortage)
         };
         if let (true, Some(warn), Some(shortage)) = (is_new, &self.warn, shortage) {
             warn(&shortage);

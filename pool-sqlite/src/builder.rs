@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use pool_core::{ManagedPool, Metrics, PoolConfig, Validation};
@@ -13,7 +13,7 @@ use crate::common::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::manager::SqliteManager;
 use crate::open::{Role, open_memory};
-use crate::options::{Database, JournalMode, SqliteOptions};
+use crate::options::{Database, SqliteOptions};
 use crate::pool::SqlitePool;
 
 /// The least page cache of one connection: SQLite's own default.
@@ -166,16 +166,8 @@ impl SqliteBuilder {
     /// `acquire_timeout`.
     pub async fn build(self) -> Result<SqlitePool, SqliteError> {
         self.check()?;
-        let several = self.config.max_size > 1 && self.shares();
-        let (name, max_size) = (self.config.name.clone(), self.config.max_size);
-        let read_only = self.options.is_read_only();
-        // Half of the cache is the writer's, who works through more of the file than any reader.
-        let (writers, readers) = match (several, read_only) {
-            (true, _) => (2, 2 * (max_size - 1)),
-            (false, true) => (1, max_size),
-            (false, false) => (1, 1),
-        };
-        let common = common(self.options, self.observers, writers, readers)?;
+        let sides = Sides::new(&self.config, &self.options);
+        let common = common(self.options, self.observers, sides.writers, sides.readers)?;
         let pool = |config: PoolConfig, role| {
             let name = config.name.clone();
             let manager = SqliteManager { role, shared: common.clone(), name };
@@ -185,25 +177,11 @@ impl SqliteBuilder {
                 None => builder.build(),
             }
         };
-        if common.options.is_read_only() {
-            let readers = pool(self.config.min_size(1), Role::Reader)?;
-            readers.ready().await?;
-            return Ok(SqlitePool { writer: readers, readers: None });
-        }
-        // The writer stays: without it the last reader to go would take the log along.
-        let config = self.config.clone().max_size(1).min_size(1).min_idle(0).max_idle(None);
-        let config = config.idle_timeout(None).name(format!("{name}-write"));
-        let writer = pool(config, Role::Writer)?;
+        let writer = pool(sides.write, sides.role)?;
         writer.ready().await?;
-        let min_size = self.config.min_size.saturating_sub(1); // the writer is one of them
-        let readers = match several {
-            true => {
-                let config = self.config.max_size(max_size - 1).min_size(min_size);
-                Some(pool(config.name(format!("{name}-read")), Role::Reader)?)
-            }
-            false => None,
-        };
-        Ok(SqlitePool { writer, readers })
+        let readers = sides.read.map(|config| pool(config, Role::Reader)).transpose()?;
+        let config = Arc::new(Mutex::new(Arc::new(self.config)));
+        Ok(SqlitePool { writer, readers, config })
     }
 
     /// The manager alone: for a pool of your own over SQLite connections, see [`SqliteManager`]. Of
@@ -220,29 +198,73 @@ impl SqliteBuilder {
         Ok(SqliteManager { role, shared, name })
     }
 
-    /// Whether readers beside the writer make sense.
-    fn shares(&self) -> bool {
-        match self.options.database {
-            Database::Memory { .. } => true,
-            Database::File { .. } => self.options.journal_mode == JournalMode::Wal,
+    fn check(&self) -> Result<(), SqliteError> {
+        check(&self.config, &self.options)
+    }
+}
+
+pub(crate) fn check(config: &PoolConfig, options: &SqliteOptions) -> Result<(), SqliteError> {
+    config.validate()?;
+    let version = rusqlite::version_number();
+    let affected = options.is_file() && options.shares() && config.max_size > 1;
+    if affected && version < SAFE_WAL && !options.allow_wal_reset_bug {
+        let text = format!(
+            "SQLite {} can lose committed pages when several connections use WAL (fixed in \
+             3.51.3): use the `bundled` feature, set max_size to 1, or accept it with \
+             `allow_wal_reset_bug`",
+            rusqlite::version()
+        );
+        return Err(SqliteError::text(SqliteErrorKind::Config, text));
+    }
+    Ok(())
+}
+
+/// What a pool's settings are for each of its sides.
+pub(crate) struct Sides {
+    pub(crate) write: PoolConfig,
+    /// What those connections are for which there is only one side.
+    role: Role,
+    /// Where there are readers beside the writer.
+    pub(crate) read: Option<PoolConfig>,
+    /// Among as many the page cache is divided, for a connection of the one side or the other.
+    writers: u32,
+    readers: u32,
+}
+
+impl Sides {
+    pub(crate) fn new(config: &PoolConfig, options: &SqliteOptions) -> Self {
+        let several = config.max_size > 1 && options.shares();
+        let read_only = options.is_read_only();
+        let (name, max_size) = (&config.name, config.max_size);
+        // Half of the cache is the writer's, who works through more of the file than any reader.
+        let (writers, readers) = match (several, read_only) {
+            (true, _) => (2, 2 * (max_size - 1)),
+            (false, true) => (1, max_size),
+            (false, false) => (1, 1),
+        };
+        if read_only {
+            let write = config.clone().min_size(1);
+            return Self { write, role: Role::Reader, read: None, writers, readers };
         }
+        // The writer stays: without it the last reader to go would take the log along.
+        let write = config.clone().max_size(1).min_size(1).min_idle(0).max_idle(None);
+        let write = write.idle_timeout(None).name(format!("{name}-write"));
+        let min_size = config.min_size.saturating_sub(1); // the writer is one of them
+        let read = several.then(|| {
+            let read = config.clone().max_size(max_size - 1).min_size(min_size);
+            read.name(format!("{name}-read"))
+        });
+        Self { write, role: Role::Writer, read, writers, readers }
     }
 
-    fn check(&self) -> Result<(), SqliteError> {
-        self.config.validate()?;
-        let version = rusqlite::version_number();
-        let affected = self.options.is_file() && self.shares() && self.config.max_size > 1;
-        if affected && version < SAFE_WAL && !self.options.allow_wal_reset_bug {
-            let text = format!(
-                "SQLite {} can lose committed pages when several connections use WAL (fixed in \
-                 3.51.3): use the `bundled` feature, set max_size to 1, or accept it with \
-                 `allow_wal_reset_bug`",
-                rusqlite::version()
-            );
-            return Err(SqliteError::text(SqliteErrorKind::Config, text));
-        }
-        Ok(())
+    /// The page cache of a reader, in KiB.
+    pub(crate) fn cache_kib(&self, options: &SqliteOptions) -> u32 {
+        share(options, self.readers)
     }
+}
+
+fn share(options: &SqliteOptions, of: u32) -> u32 {
+    (options.cache_budget / of).clamp(LEAST_CACHE_KIB, i32::MAX as u32)
 }
 
 /// What connections have in common of which so many share the page cache.
@@ -252,11 +274,10 @@ fn common(
     writers: u32,
     readers: u32,
 ) -> Result<Arc<Common>, SqliteError> {
-    let share = |of: u32| (options.cache_budget / of).clamp(LEAST_CACHE_KIB, i32::MAX as u32);
     Ok(Arc::new(Common {
         database: options.database.name(),
-        writer_cache_kib: share(writers),
-        cache_kib: share(readers),
+        writer_cache_kib: share(&options, writers),
+        cache_kib: share(&options, readers).into(),
         observers,
         _anchor: match &options.database {
             Database::Memory { name } => Some(open_memory(name, Role::Writer)?.into()),

@@ -1,7 +1,7 @@
 //! What all connections of a pool have in common, and the upkeep of their database.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use pool_sql::Observers;
@@ -14,8 +14,8 @@ pub(crate) struct Common {
     pub(crate) options: SqliteOptions,
     pub(crate) database: Arc<str>,
     pub(crate) observers: Observers,
-    /// The page cache of a reader.
-    pub(crate) cache_kib: u32,
+    /// The page cache of a reader that is opened now.
+    pub(crate) cache_kib: AtomicU32,
     pub(crate) writer_cache_kib: u32,
     /// Keeps a database in memory alive, whatever happens to the connections.
     pub(crate) _anchor: Option<Mutex<Connection>>,
@@ -31,7 +31,7 @@ impl Common {
     pub(crate) fn cache_of(&self, role: Role) -> u32 {
         match role {
             Role::Writer => self.writer_cache_kib,
-            Role::Reader => self.cache_kib,
+            Role::Reader => self.cache_kib.load(Ordering::Relaxed),
         }
     }
 

@@ -170,6 +170,14 @@ impl SqliteOptions {
         matches!(self.database, Database::File { .. })
     }
 
+    /// Whether readers beside the writer make sense.
+    pub(crate) fn shares(&self) -> bool {
+        match self.database {
+            Database::Memory { .. } => true,
+            Database::File { .. } => self.journal_mode == JournalMode::Wal,
+        }
+    }
+
     pub(crate) fn is_read_only(&self) -> bool {
         matches!(self.database, Database::File { read_only: true, .. })
     }

@@ -2,12 +2,16 @@
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use pool_core::{Acquire, CloseReport, ManagedGuard, ManagedPool, Snapshot};
+use pool_core::{
+    Acquire, CloseReport, ManagedGuard, ManagedPool, PoolConfig, Reconfigured, Snapshot,
+};
 use tokio::time::Instant;
 
-use crate::builder::SqliteBuilder;
+use crate::builder::{Sides, SqliteBuilder, check};
 use crate::error::SqliteError;
 use crate::manager::SqliteManager;
 use crate::worker::Worker;
@@ -26,6 +30,8 @@ pub type SqliteGuard = ManagedGuard<SqliteManager>;
 pub struct SqlitePool {
     pub(crate) writer: ManagedPool<SqliteManager>,
     pub(crate) readers: Option<ManagedPool<SqliteManager>>,
+    /// What both sides go by; it says which was last where several are set at once.
+    pub(crate) config: Arc<Mutex<Arc<PoolConfig>>>,
 }
 
 impl SqlitePool {
@@ -82,6 +88,79 @@ impl SqlitePool {
         self.writer.pressure().max(read)
     }
 
+    /// The settings by which the pool goes now, `max_size` being that of both sides together: those
+    /// it was built with, or of the last [`reconfigure`](Self::reconfigure).
+    pub fn config(&self) -> Arc<PoolConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Goes by other settings from now on, as [`ManagedPool::reconfigure`] has it: of one writer and
+    /// `max_size` less one readers, as [`SqliteBuilder::max_size`] takes it. From one connection for
+    /// everything to several, or back, needs a restart: the sizes stay, the rest holds.
+    ///
+    /// The page cache is divided anew for readers that open later; those that are open keep theirs.
+    ///
+    /// # Errors
+    /// If settings make no sense, for a database like this; then nothing is changed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), pool_sqlite::SqliteError> {
+    /// # use pool_core::PoolConfig;
+    /// # use pool_sqlite::SqliteBuilder;
+    /// let pool = SqliteBuilder::in_shared_memory().max_size(4).build().await?;
+    /// let done = pool.reconfigure(&PoolConfig::clone(&pool.config()).max_size(9))?;
+    /// assert_eq!(done.to_string(), "changed max_size");
+    /// assert_eq!(pool.readers().snapshot().max_size, 8);
+    ///
+    /// let done = pool.reconfigure(&PoolConfig::clone(&pool.config()).max_size(1))?;
+    /// assert_eq!(done.to_string(), "changed nothing; needs a restart: max_size");
+    /// # Ok(()) }
+    /// ```
+    pub fn reconfigure(&self, new: &PoolConfig) -> Result<Reconfigured, SqliteError> {
+        let options = &self.writer.manager().shared.options;
+        check(new, options)?;
+        let present = self.config();
+        let restart = Sides::new(new, options).read.is_some() != self.readers.is_some();
+        let sized = if restart { sizes_of(new, &present) } else { new.clone() };
+        let sides = Sides::new(&sized, options);
+        sides.write.validate()?;
+        sides.read.map_or(Ok(()), |read| read.validate())?;
+        let fixed = sized.name(&present.name).flight_recorder(present.flight_recorder);
+        let mut latest = Arc::new(fixed);
+        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = latest.clone();
+        let mut done = self.apply(&latest)?;
+        // Where others came meanwhile, both sides end with the same ones.
+        while !Arc::ptr_eq(&latest, &self.config()) {
+            latest = self.config();
+            self.apply(&latest)?;
+        }
+        done.needs_restart = [
+            ("name", new.name != present.name),
+            ("max_size", restart),
+            ("min_size", restart && new.min_size != present.min_size),
+            ("min_idle", restart && new.min_idle != present.min_idle),
+            ("max_idle", restart && new.max_idle != present.max_idle),
+            ("flight_recorder", new.flight_recorder != present.flight_recorder),
+        ]
+        .into_iter()
+        .filter_map(|(field, needed)| needed.then_some(field))
+        .collect();
+        Ok(done)
+    }
+
+    /// Hands each side its share of settings that are valid and need no restart.
+    fn apply(&self, config: &PoolConfig) -> Result<Reconfigured, SqliteError> {
+        let shared = &self.writer.manager().shared;
+        let sides = Sides::new(config, &shared.options);
+        shared.cache_kib.store(sides.cache_kib(&shared.options), Ordering::Relaxed);
+        let mut done = self.writer.reconfigure(&sides.write)?;
+        if let (Some(readers), Some(read)) = (&self.readers, &sides.read) {
+            done = readers.reconfigure(read)?; // whatever changes for the writer changes for them
+        }
+        Ok(done)
+    }
+
     /// Copies the database, as it is at one moment, into a new file. Readers go on; writers wait.
     ///
     /// # Errors
@@ -125,6 +204,12 @@ impl SqlitePool {
             report
         }
     }
+}
+
+/// The same settings with the sizes of others.
+fn sizes_of(config: &PoolConfig, other: &PoolConfig) -> PoolConfig {
+    let config = config.clone().max_size(other.max_size).min_size(other.min_size);
+    config.min_idle(other.min_idle).max_idle(other.max_idle)
 }
 
 /// A [`SqlitePool`] at one moment.

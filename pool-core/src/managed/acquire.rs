@@ -18,7 +18,7 @@ use tokio::time::Sleep;
 
 use super::guard::{ManagedGuard, judge_checkout};
 use super::machine::state::State;
-use super::machine::tuning::nanos;
+use super::machine::tuning::optional_nanos;
 use super::machine::vocabulary::{Caller, Fate, Miss, Refusal, Taken, Time, Verdict, Who};
 use super::machine::waiters::Waiter;
 use super::shared::Shared;
@@ -33,17 +33,18 @@ pub struct Acquire<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
     site: &'static Location<'static>,
     operation: Option<&'static str>,
-    timeout: Option<Duration>,
+    /// In nanoseconds; `u64::MAX` is none.
+    timeout: u64,
 }
 
 impl<'a, M: Manager> Acquire<'a, M> {
     pub(super) fn new(shared: &'a Arc<Shared<M>>, site: &'static Location<'static>) -> Self {
-        Self { shared, site, operation: None, timeout: shared.config.acquire_timeout }
+        Self { shared, site, operation: None, timeout: shared.settings.acquire_timeout() }
     }
 
     /// How long this one takes at most: zero tries once, `None` waits without limit.
     pub fn within(mut self, timeout: impl Into<Option<Duration>>) -> Self {
-        self.timeout = timeout.into();
+        self.timeout = optional_nanos(timeout.into());
         self
     }
 
@@ -99,7 +100,7 @@ pin_project! {
         caller: Caller,
         // Given for a thread that parks itself; else asked at the first poll, with a timer.
         who: Option<Who>,
-        timeout: Option<Duration>,
+        timeout: u64,
         begun: Option<Begun>,
         // How often this future found a runtime for the pool.
         binds: u8,
@@ -156,8 +157,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let this = self.project();
         let now = this.shared.now();
         this.caller.who = this.who.unwrap_or_else(whoever_polls);
-        let deadline = this.timeout.map_or(Time::NEVER, |timeout| now.after(nanos(timeout)));
-        *this.begun = Some(Begun { at: now, deadline });
+        *this.begun = Some(Begun { at: now, deadline: now.after(*this.timeout) });
         this.shared.look_at_the_wall_clock(now);
     }
 
@@ -339,7 +339,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             let hit = !std::mem::take(&mut live.token.fresh);
             shared.tell(|m| {
                 m.acquired(&Acquired {
-                    pool: &shared.config.name,
+                    pool: &shared.name,
                     operation: self.caller.operation,
                     site: self.caller.site,
                     waited: Duration::from_nanos(waited),

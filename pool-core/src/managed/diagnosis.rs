@@ -8,12 +8,12 @@ use super::machine::record::Slot;
 use super::machine::state::State;
 use super::machine::vocabulary::{Caller, Phase, Refusal, Time, Who};
 use super::shared::Shared;
+use crate::Manager;
 use crate::error::{self, AcquireError, AcquireErrorKind, Inner, LastError, Nested};
 use crate::holders::Holder;
 use crate::metrics::AcquireFailed;
 use crate::snapshot::{Snapshot, Statistics};
 use crate::sync::{Arc, lock};
-use crate::{Manager, PoolConfig};
 
 /// A diagnosis is made at most this often; a storm of errors shares one.
 const FRESH: u64 = 1_000_000;
@@ -43,7 +43,7 @@ struct Held {
 impl<M: Manager> Shared<M> {
     pub(crate) fn snapshot(&self) -> Snapshot {
         let now = self.now();
-        self.read(|state| snapshot(&self.config, state, &state.on_their_way(), now))
+        self.read(|state| snapshot(&self.name, state, &state.on_their_way(), now))
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
@@ -51,7 +51,7 @@ impl<M: Manager> Shared<M> {
         let (snapshot, times) = self.read(|state| {
             let (on_their_way, mut times) = (state.on_their_way(), state.times.clone());
             on_their_way.iter().for_each(|slot| times.wait.forget_nanos(slot.wait));
-            (snapshot(&self.config, state, &on_their_way, now), times)
+            (snapshot(&self.name, state, &on_their_way, now), times)
         });
         Statistics {
             snapshot,
@@ -113,7 +113,7 @@ impl<M: Manager> Shared<M> {
             source,
             nested: diagnosis.nested(caller.who),
         });
-        let (pool, site, operation) = (&*self.config.name, caller.site, caller.operation);
+        let (pool, site, operation) = (&*self.name, caller.site, caller.operation);
         self.tell(|m| m.acquire_failed(&AcquireFailed { pool, operation, site, waited, kind }));
         error
     }
@@ -129,7 +129,7 @@ impl<M: Manager> Shared<M> {
             let waiting: HashSet<_> =
                 state.waiters().in_line().take(WAITERS).map(|waiter| waiter.caller.who).collect();
             let failing = state.failing();
-            let snapshot = snapshot(&self.config, state, &state.on_their_way(), now);
+            let snapshot = snapshot(&self.name, state, &state.on_their_way(), now);
             (snapshot, held(state, now), waiting, failing)
         });
         let held_by = held.iter().map(|held| (held.caller.who, held.caller.site)).collect();
@@ -214,17 +214,12 @@ fn group(held: Vec<Held>) -> Vec<Holder> {
     holders
 }
 
-fn snapshot<P>(
-    config: &PoolConfig,
-    state: &State<P>,
-    on_their_way: &[&Slot],
-    now: Time,
-) -> Snapshot {
+fn snapshot<P>(name: &str, state: &State<P>, on_their_way: &[&Slot], now: Time) -> Snapshot {
     let count = |phase| state.count(phase) as u32;
     let mut counts = state.counts;
     on_their_way.iter().for_each(|slot| slot.uncount(&mut counts));
     Snapshot {
-        name: config.name.clone(),
+        name: name.to_owned(),
         max_size: state.tuning.sizes.max_size as u32,
         min_size: state.tuning.sizes.min_size as u32,
         min_idle: state.tuning.sizes.min_idle as u32,

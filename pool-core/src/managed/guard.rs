@@ -86,7 +86,7 @@ impl<M: Manager> Drop for ManagedGuard<M> {
             state.release(key, live, verdict);
             told
         });
-        let (pool, held) = (&*shared.config.name, Duration::from_nanos(held));
+        let (pool, held) = (&*shared.name, Duration::from_nanos(held));
         shared.tell(|m| m.released(&Released { pool, operation, held }));
     }
 }

@@ -11,9 +11,10 @@
 //! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
 //!   is no other way to hold capacity, so every way out of every function gives it back.
-//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding or diagnosis before
-//!   state, before a waiter's hands or the name of what a connection does; no other two locks are
-//!   ever held together. Under a lock runs nothing of a user's.
+//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding, diagnosis or settings
+//!   before state, before a waiter's hands or the name of what a connection does; no other two locks
+//!   are ever held together. Under a lock runs nothing of a user's.
+//! * [`settings`]: what the pool goes by, exchanged while it runs.
 //! * [`acquire`], [`guard`], [`blocking`], [`close`]: what callers hold.
 //! * [`tasks`], [`maintenance`], [`runtime`]: what runs in the background, and on what.
 //! * [`diagnosis`]: how it explains itself.
@@ -42,6 +43,7 @@ mod maintenance;
 #[cfg(all(test, not(pool_loom)))]
 mod nothing;
 mod runtime;
+mod settings;
 mod shared;
 mod slot;
 mod tasks;
@@ -65,10 +67,10 @@ use crate::holders::Holder;
 use crate::hooks::{BoxFuture, Hook, Hooks};
 use crate::manager::{BoxError, Manager};
 use crate::metrics::Metrics;
+use crate::reconfigured::Reconfigured;
 use crate::snapshot::{CloseReason, Snapshot, Statistics};
 use crate::sync::Arc;
 use crate::{AcquireError, AcquireErrorKind};
-use machine::tuning::Sizes;
 use machine::vocabulary::{Caller, Refusal, Settled, Who};
 use shared::{Parts, Shared};
 
@@ -143,10 +145,10 @@ impl<M: Manager> ManagedPool<M> {
                 return Err(shared.error(AcquireErrorKind::NoRuntime, nobody(site), 0));
             }
             let reached = shared.until(|shared| shared.read(|state| state.readiness()));
-            let why = match self.shared.config.acquire_timeout {
-                None => reached.await,
-                Some(within) => {
-                    let reached = shared.limited(within, reached).await;
+            let why = match shared.settings.acquire_timeout() {
+                u64::MAX => reached.await,
+                nanos => {
+                    let reached = shared.limited(Duration::from_nanos(nanos), reached).await;
                     reached.unwrap_or(Err(Refusal::TimedOut))
                 }
             };
@@ -175,9 +177,10 @@ impl<M: Manager> ManagedPool<M> {
         self.snapshot().pressure()
     }
 
-    /// The settings the pool was built with.
-    pub fn config(&self) -> &PoolConfig {
-        &self.shared.config
+    /// The settings by which the pool goes now: those it was built with, or of the last
+    /// [`reconfigure`](Self::reconfigure).
+    pub fn config(&self) -> Arc<PoolConfig> {
+        self.shared.settings.present()
     }
 
     /// What makes the connections.
@@ -185,14 +188,67 @@ impl<M: Manager> ManagedPool<M> {
         &self.shared.manager
     }
 
-    /// Changes the sizes. Shrinking closes spare connections now and others as they come back.
+    /// Goes by other settings from now on, as far as that can be done without building the pool anew,
+    /// and says what changed and what needs a restart: `name` and `flight_recorder`. Call it inside
+    /// the pool's runtime or anywhere else.
+    ///
+    /// What it means for what there is already:
+    ///
+    /// * **Sizes**: spare connections above them close now, others as they come back; new room goes
+    ///   to those who wait, at once, and new minimums are opened.
+    /// * **`idle_timeout`, `max_lifetime`, `lifetime_jitter`, `keepalive`** hold for connections
+    ///   that are open too, counted from when each was last used or born, with the share of the
+    ///   jitter that it drew then, and never beyond what the server allows. A connection that is too
+    ///   old already ends now, or as it comes back.
+    /// * **`validation`, `reuse`** hold from the next hand-out on.
+    /// * **`leak_after`** holds for connections that are held too; each is reported once.
+    /// * **`acquire_timeout`, `max_waiting`** hold for acquires that begin later: who waits keeps
+    ///   deadline and place.
+    /// * **`connect_timeout`, `ping_timeout`, `reset_timeout`, `close_timeout`** hold for what
+    ///   begins later.
+    /// * **`max_connecting`** lets more connects start at once, or as many fewer once those under way
+    ///   have ended; **`backoff_base`, `backoff_cap`** hold from the next failure on, and a pause
+    ///   under way is cut down to the cap.
     ///
     /// # Errors
-    /// If the new sizes make no sense; then nothing is changed.
+    /// If settings make no sense, all of them at once; then nothing is changed.
+    ///
+    /// ```
+    /// # use pool_core::{ConnectContext, ManagedPool, Manager};
+    /// # struct Numbers;
+    /// # impl Manager for Numbers {
+    /// #     type Connection = u64;
+    /// #     type Error = std::io::Error;
+    /// #     async fn connect(&self, cx: &ConnectContext) -> Result<u64, Self::Error> { Ok(cx.id()) }
+    /// #     async fn ping(&self, _: &mut u64) -> Result<(), Self::Error> { Ok(()) }
+    /// # }
+    /// use std::time::Duration;
+    /// use pool_core::PoolConfig;
+    ///
+    /// let pool = ManagedPool::new(Numbers);
+    /// let wanted = PoolConfig::clone(&pool.config()).max_size(20).name("plots");
+    /// let done = pool.reconfigure(&wanted.idle_timeout(Duration::from_secs(60)))?;
+    /// assert_eq!(done.to_string(), "changed max_size, idle_timeout; needs a restart: name");
+    /// assert_eq!(pool.config().max_size, 20);
+    /// # Ok::<(), pool_core::ConfigError>(())
+    /// ```
+    pub fn reconfigure(&self, new: &PoolConfig) -> Result<Reconfigured, ConfigError> {
+        new.validate()?;
+        Ok(self.shared.reconfigure(|_| new.clone()))
+    }
+
+    /// Changes the sizes alone: [`reconfigure`](Self::reconfigure) with all else as it is now.
+    ///
+    /// # Errors
+    /// If settings make no sense; then nothing is changed.
     pub fn resize(&self, sizes: &PoolConfig) -> Result<(), ConfigError> {
         sizes.validate()?;
-        let sizes = Sizes::new(sizes);
-        self.shared.with(|state| state.resize(sizes));
+        let PoolConfig { max_size, min_size, min_idle, max_idle, .. } = *sizes;
+        let change = |present: &PoolConfig| {
+            let present = present.clone().max_size(max_size).min_size(min_size);
+            present.min_idle(min_idle).max_idle(max_idle)
+        };
+        let _ = self.shared.reconfigure(change);
         Ok(())
     }
 
@@ -250,7 +306,7 @@ impl<M: Manager> ManagedPool<M> {
     /// What the flight recorder holds: the last engine events.
     pub fn flight_recording(&self) -> Recording {
         let shared = &self.shared;
-        shared.read(|state| Recording::take(state, shared.tuning.clone(), shared.seed))
+        shared.read(|state| Recording::take(state, shared.settings.birth.clone(), shared.seed))
     }
 }
 
@@ -293,7 +349,7 @@ pub struct Builder<M: Manager> {
 }
 
 impl<M: Manager> Builder<M> {
-    crate::config::setters!();
+    crate::config::each_field!(setters);
 
     fn config_mut(&mut self) -> &mut PoolConfig {
         &mut self.parts.config

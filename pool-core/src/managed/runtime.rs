@@ -100,11 +100,11 @@ impl<M: Manager> Shared<M> {
             runtime.block_on(maintenance);
             // The maintenance ends with the pool; connections may still be saying goodbye.
             runtime.block_on(async {
-                let emptied = shared.emptied();
-                let _ = tokio::time::timeout(shared.config.close_timeout, emptied).await;
+                let within = shared.settings.present().close_timeout;
+                let _ = tokio::time::timeout(within, shared.emptied()).await;
             });
         };
-        let name = format!("{}-pool", self.config.name);
+        let name = format!("{}-pool", self.name);
         std::thread::Builder::new().name(name).spawn(run).map(drop)
     }
 

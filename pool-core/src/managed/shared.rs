@@ -2,8 +2,8 @@
 //! the lock again.
 //!
 //! [`Shared::with`] is the way in. It locks, runs the state machine, unlocks, and then carries out
-//! what that has asked for: wakes, spawns, closes. Lock order: `runtime` or `diagnosis` before
-//! `state`, before a waiter's own; nothing of a user's runs under any.
+//! what that has asked for: wakes, spawns, closes. Lock order: `runtime`, `diagnosis` or the
+//! settings before `state`, before a waiter's own; nothing of a user's runs under any.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -18,9 +18,10 @@ use tokio::time::Instant;
 use super::diagnosis::Diagnosis;
 use super::machine::outbox::{Errands, Outbox};
 use super::machine::state::State;
-use super::machine::tuning::{Tuning, nanos};
+use super::machine::tuning::nanos;
 use super::machine::vocabulary::Time;
 use super::runtime::Binding;
+use super::settings::Settings;
 use super::slot::{Live, SlotToken};
 use super::tasks;
 use crate::hooks::Hooks;
@@ -45,8 +46,8 @@ pub(crate) struct Shared<M: Manager> {
     /// Somebody waits: only a hint, since it is read without the lock.
     queue: AtomicBool,
     pub(crate) manager: M,
-    pub(crate) config: PoolConfig,
-    pub(super) tuning: Tuning,
+    pub(crate) name: String,
+    pub(super) settings: Settings,
     pub(super) seed: u64,
     pub(crate) after_connect: Hooks<M::Connection>,
     pub(crate) before_acquire: Hooks<M::Connection>,
@@ -86,14 +87,16 @@ impl<M: Manager> Shared<M> {
     pub(super) fn new(parts: Parts<M>) -> Self {
         use super::machine::recorder::Recorder;
         let (prepare, finish) = (parts.before_acquire.any_boxed(), parts.after_release.any_boxed());
-        let tuning = Tuning::new(&parts.config, prepare, finish);
-        let recorder = Recorder::new(parts.config.flight_recorder);
+        let (name, flight) = (parts.config.name.clone(), parts.config.flight_recorder);
+        let settings = Settings::new(parts.config, prepare, finish);
+        let state = State::new(settings.birth.clone(), parts.seed, Recorder::new(flight));
         let origin = Instant::now();
         Self {
-            state: Apart(Mutex::new(State::new(tuning.clone(), parts.seed, recorder))),
+            state: Apart(Mutex::new(state)),
             queue: AtomicBool::new(false),
             manager: parts.manager,
-            tuning,
+            name,
+            settings,
             seed: parts.seed,
             after_connect: parts.after_connect,
             before_acquire: parts.before_acquire,
@@ -112,7 +115,6 @@ impl<M: Manager> Shared<M> {
                 looked_at: AtomicU64::new(0),
                 then: Mutex::new(((parts.wall_clock)(), origin)),
             },
-            config: parts.config,
         }
     }
 
@@ -197,7 +199,7 @@ impl<M: Manager> Shared<M> {
         errands.validate.into_iter().for_each(|(live, ping)| tasks::validate(live, ping));
         errands.reset.into_iter().for_each(|(live, why)| tasks::reset(live, why));
         errands.close.into_iter().for_each(|(live, polite)| tasks::close(live, polite));
-        let pool = &self.config.name;
+        let pool = &self.name;
         for caller in errands.stalled {
             let (site, operation) = (caller.site, caller.operation);
             self.tell(|m| m.stalled(&Stalled { pool, site, operation }));

@@ -51,7 +51,7 @@ impl<M: Manager> Drop for SlotToken<M> {
         let ended = self.shared.with_at(now, |state| state.ended(self.key(), abandoned));
         if let Some((id, reason, born)) = ended {
             let age = Duration::from_nanos(now.since(born));
-            let pool = &self.shared.config.name;
+            let pool = &self.shared.name;
             self.shared.tell(|m| m.closed(&Closed { pool, id, reason, age, abandoned }));
         }
     }

@@ -27,7 +27,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
     shared.spawn((token, start), |(token, start)| async move {
         let shared = token.shared.clone();
         let begun = Instant::now();
-        let within = shared.config.connect_timeout;
+        let within = shared.settings.present().connect_timeout;
         let cx = ConnectContext {
             id: start.id,
             attempt: start.attempt,
@@ -44,7 +44,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             .await
         };
         let took = begun.elapsed();
-        let name = &shared.config.name;
+        let name = &shared.name;
         let failure = match opened {
             Some(Ok(Ok(Ok((connection, limits))))) => {
                 let key = token.key();
@@ -78,7 +78,7 @@ fn fail<M: Manager>(
     let error: Arc<dyn std::error::Error + Send + Sync> = error.into();
     shared.keep_error(error.clone());
     let event = ConnectFailed {
-        pool: &shared.config.name,
+        pool: &shared.name,
         id: *id,
         class: class.unwrap_or(ErrorClass::Transient),
         error: &*error,
@@ -127,7 +127,7 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
             }
             Ok(())
         };
-        let outcome = guarded(timeout(shared.config.ping_timeout, run)).await;
+        let outcome = guarded(timeout(shared.settings.present().ping_timeout, run)).await;
         let took = begun.elapsed();
         let settled = match outcome {
             Ok(Ok(Ok(()))) => Settled::Proven { took: nanos(took) },
@@ -135,7 +135,7 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
             Ok(Err(_)) | Err(_) => Settled::Failed,
         };
         let alive = matches!(settled, Settled::Proven { .. });
-        let pool = &shared.config.name;
+        let pool = &shared.name;
         shared.tell(|m| m.validated(&Validated { pool, alive, took }));
         settle(live, settled);
     });
@@ -167,14 +167,14 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
             }
             Ok(())
         };
-        let outcome = guarded(timeout(shared.config.reset_timeout, run)).await;
+        let outcome = guarded(timeout(shared.settings.present().reset_timeout, run)).await;
         let took = begun.elapsed();
         let kept = matches!(outcome, Ok(Ok(Ok(()))));
         let settled = match kept {
             true => Settled::Reset { took: nanos(took) },
             false => Settled::Close(CloseReason::Reset),
         };
-        let pool = &shared.config.name;
+        let pool = &shared.name;
         shared.tell(|m| m.reset(&ResetDone { pool, kept, took }));
         settle(live, settled);
     });
@@ -195,7 +195,8 @@ pub(super) fn close<M: Manager>(live: Box<Live<M>>, polite: bool) {
         }
         let shared = live.token.shared.clone();
         let Live { connection, mut token } = *live;
-        let goodbye = timeout(shared.config.close_timeout, shared.manager.close(connection));
+        let within = shared.settings.present().close_timeout;
+        let goodbye = timeout(within, shared.manager.close(connection));
         if let Ok(Err(_elapsed)) = guarded(goodbye).await {
             token.abandoned = true;
         }

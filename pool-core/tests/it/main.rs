@@ -19,6 +19,8 @@ mod lock;
 mod order;
 mod panics;
 mod ready;
+mod reconfigure;
+mod reconfigure_aging;
 mod replay;
 mod restarts;
 mod runtime;

@@ -89,7 +89,7 @@ async fn a_whole_busy_life_is_replayed_to_the_same_end() {
     recording.replay().unwrap();
     assert_eq!(recording.overwritten(), 0);
     let text = recording.to_string();
-    for event in ["Enqueue", "GiveUp", "TakeIdle", "Suspend", "Resize", "SuspectAll", "Shut"] {
+    for event in ["Enqueue", "GiveUp", "TakeIdle", "Suspend", "Retune", "SuspectAll", "Shut"] {
         assert!(event == "SuspectAll" || text.contains(event), "the scene is to have: {event}");
     }
     let counts = audit(&pool).counts;

@@ -12,6 +12,7 @@ mod load;
 mod observing;
 mod pitfalls;
 mod place;
+mod reconfiguring;
 mod refusals;
 mod returning;
 mod server_limits;

@@ -12,6 +12,7 @@ mod observing;
 mod pitfalls;
 mod place;
 mod poolers;
+mod reconfiguring;
 mod returning;
 mod several_calls;
 mod tls;

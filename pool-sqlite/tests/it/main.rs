@@ -8,6 +8,7 @@ mod closing;
 mod conformance;
 mod inheritance;
 mod opening;
+mod reconfiguring;
 mod sharing;
 
 use std::future::IntoFuture;

@@ -93,6 +93,7 @@ impl<M: Manager> Driver<M> {
             }
             Operation::Pass(time) => sleep(*time).await,
             Operation::Resize(sizes) => drop(self.pool.resize(sizes)),
+            Operation::Reconfigure(settings) => drop(self.pool.reconfigure(settings)),
             Operation::Suspend => self.pool.suspend(),
             Operation::Resume => self.pool.resume(),
             Operation::InvalidateAll => self.pool.invalidate_all(),

@@ -64,7 +64,9 @@ impl Model {
             Operation::Suspend => self.suspended = true,
             Operation::Resume => self.suspended = false,
             Operation::Close => self.closed = true,
-            Operation::Resize(sizes) => self.bound = self.bound.max(sizes.max_size),
+            Operation::Resize(config) | Operation::Reconfigure(config) => {
+                self.bound = self.bound.max(config.max_size);
+            }
             _ => {}
         }
         self.widest = self.widest.max(self.bound);

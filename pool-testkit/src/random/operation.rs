@@ -23,6 +23,8 @@ pub enum Operation {
     Pass(Duration),
     /// The sizes change.
     Resize(Box<PoolConfig>),
+    /// All settings change.
+    Reconfigure(Box<PoolConfig>),
     /// The pool is suspended.
     Suspend,
     /// It goes on.

@@ -1,15 +1,22 @@
-//! What operators and the runtime do to a pool: resize, suspend, invalidate, inspect, shut, bind.
+//! What operators and the runtime do to a pool: retune, suspend, invalidate, inspect, shut, bind.
 
 use super::recorder::Event;
 use super::state::State;
-use super::tuning::Sizes;
+use super::tuning::Tuning;
 use super::vocabulary::{Phase, Refusal, Time};
 use crate::snapshot::CloseReason;
+use crate::sync::Arc;
 
 impl<P> State<P> {
-    pub(crate) fn resize(&mut self, sizes: Sizes) {
-        self.note(Event::Resize(sizes));
-        self.tuning.sizes = sizes;
+    /// Goes by other settings from now on, and so does what there is already: connections age by
+    /// them from their birth on, and all that is due by them is done at a tick that is due now. Only
+    /// what was promised stays: deadlines and places of those who wait.
+    pub(crate) fn retune(&mut self, tuning: Arc<Tuning>) {
+        self.tuning = (*tuning).clone();
+        self.note(Event::Retune(tuning));
+        self.slots.iter_mut().for_each(|(_, slot)| slot.age(&self.tuning));
+        self.backoff.cap(self.now, &self.tuning);
+        let sizes = self.tuning.sizes;
         while self.idle.len() > sizes.max_idle
             || self.open() - self.count(Phase::Closing) > sizes.max_size
         {

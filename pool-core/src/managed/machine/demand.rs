@@ -35,6 +35,13 @@ impl Backoff {
         self.retry_at = self.permanent_until.or_else(|| Some(now.after(pause as u64)));
     }
 
+    /// A pause under way lasts no longer than pauses do now.
+    pub(super) fn cap(&mut self, now: Time, tuning: &Tuning) {
+        if self.permanent_until.is_none() {
+            self.retry_at = self.retry_at.map(|at| at.min(now.after(tuning.backoff_cap)));
+        }
+    }
+
     /// A connect succeeded. As long as no new connection has proven fit for use, that is no reason
     /// to hurry.
     pub(super) fn connected(&mut self) {

@@ -42,7 +42,7 @@ enum Step {
     Pass {
         millis: u64,
     },
-    Resize(Sizes),
+    Retune(Tuning),
     Suspend(bool),
     InvalidateAll,
     SuspectAll,
@@ -93,7 +93,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => at().prop_map(Step::Closed),
         4 => (0..300_u64).prop_map(|millis| Step::Pass { millis }),
         1 => (0..5000_u64).prop_map(|millis| Step::Pass { millis }),
-        1 => sizes().prop_map(Step::Resize),
+        1 => tuning().prop_map(Step::Retune),
         1 => any::<bool>().prop_map(Step::Suspend),
         1 => Just(Step::InvalidateAll),
         1 => Just(Step::SuspectAll),
@@ -256,7 +256,10 @@ impl World {
                 state.now = state.now.after(millis * MILLI);
                 let _ = state.tick();
             }
-            Step::Resize(sizes) => state.resize(sizes),
+            Step::Retune(tuning) => {
+                let Tuning { prepare, finish, .. } = state.tuning; // its hooks are its own
+                state.retune(Arc::new(Tuning { prepare, finish, ..tuning }));
+            }
             Step::Suspend(on) => state.suspend(on),
             Step::InvalidateAll => state.invalidate_all(),
             Step::SuspectAll => state.suspect_all(),

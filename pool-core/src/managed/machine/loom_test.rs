@@ -453,7 +453,7 @@ fn failed_connect_against_next_waiter() {
 fn resize_against_release() {
     fn shrink(pool: &Pool) {
         let sizes = Sizes { max_size: 1, min_size: 0, min_idle: 0, max_idle: 1 };
-        pool.with(|state| state.resize(sizes));
+        pool.with(|state| state.retune(Arc::new(Tuning { sizes, ..state.tuning.clone() })));
     }
     explore("resize against release", ALL, || {
         let pool = Pool::new(2, []);

@@ -1,6 +1,6 @@
 //! What the state machine knows of a slot and of the connection in it.
 
-use super::tuning::{Tuning, nanos};
+use super::tuning::{Tuning, optional_nanos};
 use super::vocabulary::{Caller, Phase, Time};
 use crate::Limits;
 use crate::manager::Activity;
@@ -31,6 +31,10 @@ pub(crate) struct Slot {
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
     pub(crate) born: Time,
+    /// Drawn at birth, from 0 to 1: how it ages among others of its age.
+    draw: f64,
+    /// What the server allows.
+    limits: Limits,
     /// Last given back by a user.
     pub(super) used_at: Time,
     /// Last known to have had traffic.
@@ -67,6 +71,8 @@ impl Slot {
             cleaned: false,
             leak_reported: false,
             born: now,
+            draw: 0.0,
+            limits: Limits::none(),
             used_at: now,
             touched_at: now,
             retire_at: Time::NEVER,
@@ -80,19 +86,25 @@ impl Slot {
         }
     }
 
-    /// The connection is open: draws once, from 0 to 1, how it will age.
+    /// The connection is open.
     pub(super) fn born(&mut self, now: Time, tuning: &Tuning, limits: Limits, draw: f64) {
+        (self.born, self.used_at, self.touched_at) = (now, now, now);
+        (self.limits, self.draw) = (limits, draw);
+        self.age(tuning);
+    }
+
+    /// Ages by these settings, within what the server allows, from its birth on.
+    pub(super) fn age(&mut self, tuning: &Tuning) {
+        let (limits, draw) = (self.limits, self.draw);
         let scale = |nanos: u64, by: f64| match nanos {
             u64::MAX => u64::MAX,
             nanos => (nanos as f64 * by) as u64,
         };
-        let lifetime = tuning.max_lifetime.min(limits.lifetime.map_or(u64::MAX, nanos));
-        (self.born, self.used_at, self.touched_at) = (now, now, now);
-        self.retire_at = now.after(scale(lifetime, 1.0 - tuning.jitter * draw));
-        self.expire_at = now.after(lifetime);
+        let lifetime = tuning.max_lifetime.min(optional_nanos(limits.lifetime));
+        self.retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
+        self.expire_at = self.born.after(lifetime);
         // Between two thirds and nine tenths of what the server allows.
-        let server_idle = limits.idle.map_or(u64::MAX, nanos);
-        self.idle_limit = scale(server_idle, 0.65 + 0.25 * draw);
+        self.idle_limit = scale(optional_nanos(limits.idle), 0.65 + 0.25 * draw);
         self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
     }
 

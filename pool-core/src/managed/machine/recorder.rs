@@ -10,7 +10,7 @@ use std::panic::Location;
 
 use super::outbox::Outbox;
 use super::state::State;
-use super::tuning::{Sizes, Tuning};
+use super::tuning::Tuning;
 use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Who};
 use super::waiters::{Handed, Waiter};
 use crate::snapshot::CloseReason;
@@ -20,7 +20,7 @@ use crate::{ErrorClass, Limits};
 const MILLISECOND: u64 = 1_000_000;
 
 /// One event into the state machine, with all that its outcome depends on.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Event {
     Acquire,
     Enqueue {
@@ -63,7 +63,8 @@ pub(crate) enum Event {
     },
     TakeBack(SlotKey),
     Tick,
-    Resize(Sizes),
+    /// Shared, since it is large and rare.
+    Retune(Arc<Tuning>),
     Suspend(bool),
     InvalidateAll,
     SuspectAll,
@@ -160,7 +161,7 @@ impl Recording {
         let mut owners = Owners::new();
         for (n, (now, event)) in self.events.iter().enumerate() {
             state.now = *now;
-            state.apply(*event, &mut owners);
+            state.apply(event.clone(), &mut owners);
             state.check().map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
         }
         let end = state.digest();
@@ -238,7 +239,7 @@ impl State<()> {
                 let _come_for_or_taken_back = self.waiters.stop_awaiting(self.now);
                 let _ = self.pass_time();
             }
-            Event::Resize(sizes) => self.resize(sizes),
+            Event::Retune(tuning) => self.retune(tuning),
             Event::Suspend(suspended) => self.suspend(suspended),
             Event::InvalidateAll => self.invalidate_all(),
             Event::SuspectAll => self.suspect_all(),

@@ -1,11 +1,11 @@
 //! [`PoolConfig`] in the numbers the engine counts in: sizes, and nanoseconds where `u64::MAX` is
-//! never.
+//! never. All of it can be exchanged while a pool runs, but for what follows from its hooks.
 
 use std::time::Duration;
 
 use crate::{PoolConfig, Reuse, Validation};
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Tuning {
     pub(crate) sizes: Sizes,
     pub(crate) max_waiting: usize,
@@ -26,7 +26,7 @@ pub(crate) struct Tuning {
     pub(crate) leak_after: u64,
 }
 
-/// The sizes, which can be changed while a pool runs.
+/// How many connections there may be and should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sizes {
     pub(crate) max_size: usize,
@@ -49,15 +49,14 @@ impl Sizes {
 
 impl Tuning {
     pub(crate) fn new(config: &PoolConfig, prepare: bool, finish: bool) -> Self {
-        let optional = |duration: Option<Duration>| duration.map_or(u64::MAX, nanos);
         Self {
             sizes: Sizes::new(config),
             max_waiting: config.max_waiting.map_or(usize::MAX, |n| n as usize),
             max_connecting: config.max_connecting as usize,
-            idle_timeout: optional(config.idle_timeout),
-            max_lifetime: optional(config.max_lifetime),
+            idle_timeout: optional_nanos(config.idle_timeout),
+            max_lifetime: optional_nanos(config.max_lifetime),
             jitter: config.lifetime_jitter,
-            keepalive: optional(config.keepalive),
+            keepalive: optional_nanos(config.keepalive),
             validate_after: match config.validation {
                 Validation::Always => 0,
                 Validation::IfIdleFor(idle) => nanos(idle),
@@ -68,9 +67,19 @@ impl Tuning {
             finish,
             backoff_base: nanos(config.backoff_base),
             backoff_cap: nanos(config.backoff_cap),
-            leak_after: optional(config.leak_after),
+            leak_after: optional_nanos(config.leak_after),
         }
     }
+
+    /// The same pool by other settings.
+    pub(crate) fn with(&self, config: &PoolConfig) -> Self {
+        Self::new(config, self.prepare, self.finish)
+    }
+}
+
+/// None is never.
+pub(crate) fn optional_nanos(duration: Option<Duration>) -> u64 {
+    duration.map_or(u64::MAX, nanos)
 }
 
 pub(crate) fn nanos(duration: Duration) -> u64 {
