@@ -65,10 +65,6 @@ impl Layer {
         self.changes.insert(change.setting(), (change, source));
     }
 
-    pub(crate) fn has(&self, setting: Setting) -> bool {
-        self.changes.contains_key(&setting)
-    }
-
     pub(crate) fn ssl_mode(&self) -> Option<SslMode> {
         match self.changes.get(&Setting::SslMode) {
             Some((Change::SslMode(mode), _)) => Some(*mode),

@@ -56,6 +56,7 @@ const PREFIX: &str = "DB_POOL_";
 pub struct Loader {
     change: Option<Box<dyn FnOnce(PoolConfig) -> PoolConfig>>,
     code: Layer,
+    knows_database: bool,
     env: Vec<(OsString, OsString)>,
     files: Vec<(String, PoolSettings)>,
 }
@@ -85,7 +86,13 @@ impl Loader {
     /// The database's URL; `DATABASE_URL`, `DATABASE_MODE` and `SQLITE_DB_PATH` are not looked at
     /// then. The pool's own parameters are taken out of it, see [`Database::url`].
     pub fn url(self, url: impl Into<String>) -> Self {
-        self.own(Change::Url(url.into().into()))
+        self.without_database().own(Change::Url(url.into().into()))
+    }
+
+    /// Does not look for a database: for a program that knows its own.
+    pub fn without_database(mut self) -> Self {
+        self.knows_database = true;
+        self
     }
 
     /// Takes settings from a file, or from wherever serde read them. `file` is its name in
@@ -145,26 +152,29 @@ impl Loader {
         let files = self.files.iter().map(|file| read_file(file, &mut faults));
         let mut files: Vec<_> = files.collect();
 
-        let is_named = code.has(Setting::Url);
+        let given = code.take(Setting::Url);
         let mut named = |setting| {
             let mut layers = [&mut code, &mut env].into_iter().chain(&mut files);
             layers.find_map(|layer| layer.take(setting))
         };
-        let (url, preset) = (named(Setting::Url), named(Setting::Preset));
-        let (mode, sqlite_path) = (named(Setting::Mode), named(Setting::SqlitePath));
+        let preset = named(Setting::Preset);
+        let (url, mode, sqlite_path) = match self.knows_database {
+            true => (given, None, None),
+            false => (named(Setting::Url), named(Setting::Mode), named(Setting::SqlitePath)),
+        };
         let source = |of: &Option<(_, Source)>| of.as_ref().map(|(_, source)| source.clone());
         let (url_source, mode_source) = (source(&url), source(&mode));
 
         let url = url.and_then(|url| read_url(url, &mut faults));
-        let mut places = Places::default();
-        if !is_named {
-            places.mode = mode.and_then(|(mode, _)| mode.into_mode());
-            places.sqlite_path = sqlite_path.map(|(path, _)| path.show());
-        }
-        places.url = url.as_ref().map(|(url, _)| url.clone());
+        let places = Places {
+            mode: mode.and_then(|(mode, _)| mode.into_mode()),
+            url: url.as_ref().map(|(url, _)| url.clone()),
+            sqlite_path: sqlite_path.map(|(path, _)| path.show()),
+        };
         let database = places.choose().unwrap_or_else(|(setting, want)| {
             let source = if setting == Setting::Mode { mode_source } else { url_source };
-            faults.push(SettingsFault::new(source.unwrap_or(Source::Code), None, want));
+            let place = source.unwrap_or(Source::Code).of(setting);
+            faults.push(SettingsFault::new(place, None, want));
             None
         });
         let is_used = |url: &Secret| database.as_ref().is_none_or(|used| used.url == *url);
@@ -245,7 +255,7 @@ fn read_url(
     let split = match split(url.expose()) {
         Ok(split) => split,
         Err(want) => {
-            faults.push(SettingsFault::new(source, None, want.into()));
+            faults.push(SettingsFault::new(source.of(Setting::Url), None, want.into()));
             return None;
         }
     };

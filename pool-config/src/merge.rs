@@ -140,12 +140,9 @@ impl Merge {
             if !others.is_empty() {
                 want += &format!(" [{}]", others.join(", "));
             }
-            let place = of(fault.field).map_or(Source::Default, source);
-            let place = match place {
-                Source::Default | Source::Code | Source::Preset(_) => {
-                    format!("{} ({place})", fault.field)
-                }
-                place => place.to_string(),
+            let place = match of(fault.field) {
+                Some(setting) => source(setting).of(setting),
+                None => fault.field.to_owned(),
             };
             faults.push(SettingsFault::new(place, Some(&fault.value), want));
         }

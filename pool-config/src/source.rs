@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::setting::Setting;
+
 /// Where a setting's value comes from; the first of them that has one counts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -23,6 +25,16 @@ pub enum Source {
     Preset(&'static str),
     /// The backend's own value.
     Default,
+}
+
+impl Source {
+    /// Where a setting stands, by its name there if it has one, else by its own.
+    pub(crate) fn of(&self, setting: Setting) -> String {
+        match self {
+            Self::Environment(_) | Self::Url(_) | Self::File { .. } => self.to_string(),
+            Self::Code | Self::Preset(_) | Self::Default => format!("{} ({self})", setting.name()),
+        }
+    }
 }
 
 impl fmt::Display for Source {

@@ -96,4 +96,17 @@ impl Places {
     }
 }
 
-const SCHEMES: &str = "want a URL that begins with sqlite:, postgres: or mysql:";
+const SCHEMES: &str = "want a URL that begins with one of sqlite:, file:, :memory:, postgres:, \
+                       postgresql:, mysql:, mariadb: (a file is sqlite:path/to/file.db)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_scheme_that_is_known_is_named() {
+        let words = SCHEMES.split([' ', ',']).filter(|word| word.ends_with(':'));
+        let known: Vec<_> = words.filter_map(Backend::of_url).collect();
+        assert_eq!(known.len(), 7, "{known:?}");
+    }
+}

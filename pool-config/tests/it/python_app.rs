@@ -57,7 +57,7 @@ fn what_the_mode_needs_has_to_be_there() {
         ("DATABASE_MODE=mysql\nDATABASE_URL=postgres://h/d", "not of postgres"),
         ("SQLITE_DB_PATH=x.db\nDATABASE_URL=postgres://h/d", "want DATABASE_MODE to say which"),
         ("DATABASE_MODE=oracle", "want one of sqlite, supabase, postgres, mysql"),
-        ("DATABASE_URL=mssql://h/d", "begins with sqlite:, postgres: or mysql:"),
+        ("DATABASE_URL=mssql://h/d", "begins with one of sqlite:, file:, :memory:, postgres:"),
     ] {
         let error = Loader::new().env_from(variables(lines)).load().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
