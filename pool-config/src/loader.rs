@@ -25,6 +25,8 @@ use crate::target::{Database, Places};
 use crate::url::split;
 use crate::words::{Place, Reading};
 
+type Changing = Box<dyn FnOnce(PoolConfig) -> PoolConfig>;
+
 /// Names in the environment that begin so should be settings.
 const PREFIX: &str = "DB_POOL_";
 
@@ -54,7 +56,8 @@ const PREFIX: &str = "DB_POOL_";
 #[derive(Default)]
 #[must_use = "nothing is read until it is loaded"]
 pub struct Loader {
-    change: Option<Box<dyn FnOnce(PoolConfig) -> PoolConfig>>,
+    defaults: Option<Changing>,
+    change: Option<Changing>,
     code: Layer,
     knows_database: bool,
     env: Vec<(OsString, OsString)>,
@@ -129,6 +132,13 @@ impl Loader {
         self
     }
 
+    /// Changes what counts where no source says anything: the program's own idea of it, below all
+    /// sources.
+    pub fn defaults(mut self, change: impl FnOnce(PoolConfig) -> PoolConfig + 'static) -> Self {
+        self.defaults = Some(Box::new(change));
+        self
+    }
+
     /// Reads all sources over the engine's own values.
     ///
     /// # Errors
@@ -187,7 +197,11 @@ impl Loader {
             _ => None,
         };
 
-        let mut merge = Merge::new(base(database.as_ref()));
+        let base = base(database.as_ref());
+        let mut merge = Merge::new(match self.defaults {
+            Some(change) => change(base),
+            None => base,
+        });
         merge.lay(preset.map(read_preset).unwrap_or_default());
         files.into_iter().rev().for_each(|file| merge.lay(file));
         let url_ssl = url_layer.as_ref().and_then(Layer::ssl_mode);

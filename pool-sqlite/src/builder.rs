@@ -88,6 +88,19 @@ impl SqliteBuilder {
         }
     }
 
+    /// The database's file; none for a database in memory.
+    ///
+    /// ```
+    /// let builder = pool_sqlite::SqliteBuilder::url("sqlite:a%20b.db?mode=ro").unwrap();
+    /// assert_eq!(builder.path(), Some("a b.db".as_ref()));
+    /// ```
+    pub fn path(&self) -> Option<&Path> {
+        match &self.options.database {
+            Database::File { path, .. } => Some(path),
+            Database::Memory { .. } => None,
+        }
+    }
+
     /// How many connections there are: one writes, the others read. 1 is a single connection for
     /// both. Default: 1 + twice the cores, from 5 to 9.
     pub fn max_size(mut self, max_size: u32) -> Self {

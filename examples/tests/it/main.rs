@@ -1,10 +1,13 @@
-//! `media_scan` as its users run it: the real program on small trees, each run with a deadline.
+//! The programs as their users run them: `media_scan` on small trees, `reload`; each run with a
+//! deadline.
 #![cfg(unix)]
 
 mod collections;
 mod faults;
 mod output;
+mod reload;
 mod rescans;
 mod servers;
+mod settings;
 mod signals;
 mod support;

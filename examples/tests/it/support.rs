@@ -116,8 +116,16 @@ pub(crate) fn open(db: &Path) -> Connection {
     Connection::open_with_flags(db, OpenFlags::SQLITE_OPEN_READ_WRITE).unwrap()
 }
 
+/// The program, with nothing in its environment that names a database.
 pub(crate) fn program() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_media_scan"))
+    let mut command = Command::new(env!("CARGO_BIN_EXE_media_scan"));
+    command.env_remove("DATABASE_URL").env_remove("DATABASE_MODE").env_remove("SQLITE_DB_PATH");
+    command
+}
+
+/// Waits for something, at most until the deadline.
+pub(crate) async fn within_deadline<T>(what: impl Future<Output = T>) -> T {
+    timeout(DEADLINE, what).await.expect("it happens within the deadline")
 }
 
 /// Starts a program whose output is kept and which does not outlive its test.
@@ -175,7 +183,7 @@ pub(crate) async fn until<T>(mut look: impl FnMut() -> Option<T>) -> T {
             }
         }
     };
-    timeout(DEADLINE, looking).await.expect("it happens within the deadline")
+    within_deadline(looking).await
 }
 
 /// Runs a shell script, as `$0` the program and then the arguments.

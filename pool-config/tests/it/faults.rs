@@ -111,6 +111,8 @@ fn the_first_source_that_says_something_is_right() {
     assert_eq!(source(Setting::Reuse), "reuse in b");
     assert_eq!(source(Setting::MaxLifetime), "preset staging");
     assert_eq!(source(Setting::Keepalive), "default");
+    let below = loader().defaults(|config| config.max_size(99).min_idle(2)).load().unwrap();
+    assert_eq!((below.config.max_size, below.config.min_idle), (5, 2));
     let changed = loader().change(|config| config.max_size(7)).load().unwrap();
     assert_eq!((changed.config.max_size, changed.config.min_size), (7, 2));
 }

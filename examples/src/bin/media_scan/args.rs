@@ -16,9 +16,9 @@ pub(crate) struct Args {
     #[arg(value_name = "DIR", default_value = ".")]
     pub(crate) dir: PathBuf,
 
-    /// The SQLite file, made if it is not there, or the URL of a PostgreSQL, MySQL or MariaDB
-    /// database: postgres://user@host/name, mysql://user@host/name [default: media_scan/media.db in
-    /// your data folder]
+    /// The SQLite file, made if it is not there, or a database's URL: sqlite:file.db,
+    /// postgres://user@host/name, mysql://user@host/name [default: what DATABASE_URL says, else
+    /// media_scan/media.db in your data folder]
     #[arg(long, value_name = "FILE|URL")]
     pub(crate) db: Option<PathBuf>,
 
@@ -35,16 +35,10 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = value_parser!(u16).range(500..=1000))]
     pub(crate) batch: u16,
 
-    /// How many connections may read at a time, beside the one that writes
-    #[arg(long, value_name = "N", default_value_t = 24, value_parser = value_parser!(u16).range(1..=250))]
-    pub(crate) readers: u16,
-}
-
-impl Args {
-    /// The size of the pool: readers and one writer, or the one connection of the comparison.
-    pub(crate) fn connections(&self) -> u32 {
-        if self.baseline { 1 } else { u32::from(self.readers) + 1 }
-    }
+    /// How many connections may read at a time, beside the one that writes [default: 24, or by what
+    /// the environment says of the pool: DB_MAX_OPEN_CONNS and its kin]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=250))]
+    pub(crate) readers: Option<u16>,
 }
 
 #[cfg(test)]
@@ -59,11 +53,9 @@ mod tests {
     }
 
     #[test]
-    fn without_arguments_it_is_this_folder_with_one_writer_and_24_readers() {
+    fn without_arguments_it_is_this_folder() {
         let args = Args::try_parse_from(["media_scan"]).unwrap();
-        assert_eq!((args.dir.to_str(), args.batch, args.connections()), (Some("."), 1000, 25));
-        let args = Args::try_parse_from(["media_scan", "x", "--baseline"]).unwrap();
-        assert_eq!(args.connections(), 1);
+        assert_eq!((args.dir.to_str(), args.batch, args.readers), (Some("."), 1000, None));
     }
 
     #[test]

@@ -5,16 +5,19 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use pool_any::{AnyError, Backend};
+use pool_config::Database as Named;
 use pool_mysql::{MySqlError, MySqlErrorKind, MySqlGuard, MySqlPool};
 use pool_postgres::{PgError, PgErrorKind, PgGuard, PgPool};
 use pool_sql::{Batch as _, Row, SelectByIds, Value};
-use pool_sqlite::{SqliteError, SqliteGuard, SqlitePool, SqliteSnapshot};
+use pool_sqlite::{SqliteBuilder, SqliteError, SqliteGuard, SqlitePool, SqliteSnapshot};
 use serde::Serialize;
 
+use crate::args::Args;
 use crate::fault::{Fault, In, Shown};
 use crate::file::{self, OnlyScan};
 use crate::root::Root;
-use crate::{generation, mysql, postgres};
+use crate::{generation, mysql, postgres, settings};
 
 /// How long another program may keep the database locked before the scan gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
@@ -23,43 +26,44 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
     /// An SQLite file, by its full path.
-    File(PathBuf),
-    /// A database of a server, by its URL, whose scheme tells which kind it is.
-    Server(String),
-}
-
-const POSTGRES: &[&str] = &["postgres", "postgresql"];
-const MYSQL: &[&str] = &["mysql", "mariadb"];
-
-fn is_of(url: &str, schemes: &[&str]) -> bool {
-    url.split_once("://").is_some_and(|(scheme, _)| schemes.contains(&scheme))
+    File {
+        path: PathBuf,
+        /// It was named by a URL, which may have parameters.
+        by_url: bool,
+    },
+    /// A database of a server, by its URL.
+    Server(Named),
 }
 
 impl Place {
-    /// What `--db` says; without it a file in the user's data folder.
+    /// A file by its path; without one a file in the user's data folder.
     ///
     /// # Errors
-    /// There is no such folder, or something else in the file's place; or a URL of no kind that is
-    /// known.
-    pub(crate) fn locate(given: Option<&Path>) -> Result<Self, Fault> {
-        match given.and_then(Path::to_str) {
-            Some(url) if is_of(url, POSTGRES) || is_of(url, MYSQL) => {
-                Ok(Self::Server(url.to_owned()))
-            }
-            // With the user and the password it is not shown.
-            Some(url) if url.contains("://") => Err(Fault::new(format!(
-                "--db {:?} is no URL that is understood: name a file, or \
-                 postgres://user@host/database, or mysql://user@host/database",
-                without_secrets(url)
-            ))),
-            _ => file::locate(given).map(Self::File),
+    /// There is no such folder, or something else in the file's place.
+    pub(crate) fn file(given: Option<&Path>) -> Result<Self, Fault> {
+        file::locate(given).map(|path| Self::File { path, by_url: false })
+    }
+
+    /// What a URL, or `SQLITE_DB_PATH`, names.
+    ///
+    /// # Errors
+    /// As [`Place::file`]; a URL that makes no sense, or names no file.
+    pub(crate) fn of(database: Named) -> Result<Self, Fault> {
+        if database.backend != Backend::Sqlite {
+            return Ok(Self::Server(database));
         }
+        let builder = SqliteBuilder::url(database.url.expose());
+        let builder = builder.map_err(|error| Fault::new(error.to_string()))?;
+        let Some(path) = builder.path() else {
+            return Err(Fault::new("a database in memory is gone after the scan: name a file"));
+        };
+        file::locate(Some(path)).map(|path| Self::File { path, by_url: true })
     }
 
     /// The database's own files: they are no part of a collection.
     pub(crate) fn own_files(&self) -> Vec<PathBuf> {
         match self {
-            Self::File(path) => file::own_files(path),
+            Self::File { path, .. } => file::own_files(path),
             Self::Server(_) => Vec::new(),
         }
     }
@@ -67,8 +71,8 @@ impl Place {
     /// The path, or the URL without what is secret.
     pub(crate) fn name(&self) -> String {
         match self {
-            Self::File(path) => path.to_string_lossy().into_owned(),
-            Self::Server(url) => without_secrets(url),
+            Self::File { path, .. } => path.to_string_lossy().into_owned(),
+            Self::Server(database) => without_secrets(database.url.expose()),
         }
     }
 }
@@ -76,8 +80,8 @@ impl Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(path) => Shown(path).fmt(f),
-            Self::Server(url) => write!(f, "{:?}", without_secrets(url)),
+            Self::File { path, .. } => Shown(path).fmt(f),
+            Self::Server(_) => write!(f, "{:?}", self.name()),
         }
     }
 }
@@ -96,6 +100,8 @@ pub(crate) enum DbError {
     Sqlite(SqliteError),
     Postgres(PgError),
     MySql(MySqlError),
+    /// What is said of the pool makes no sense.
+    Settings(String),
 }
 
 impl DbError {
@@ -109,6 +115,7 @@ impl DbError {
             Self::MySql(error) => {
                 error.kind() == MySqlErrorKind::Locked || error.is_worth_a_new_transaction()
             }
+            Self::Settings(_) => false,
         }
     }
 }
@@ -128,6 +135,21 @@ impl From<PgError> for DbError {
 impl From<MySqlError> for DbError {
     fn from(error: MySqlError) -> Self {
         Self::MySql(error)
+    }
+}
+
+impl From<AnyError> for DbError {
+    fn from(error: AnyError) -> Self {
+        if let Some(error) = error.as_sqlite() {
+            return Self::Sqlite(error.clone());
+        }
+        if let Some(error) = error.as_postgres() {
+            return Self::Postgres(error.clone());
+        }
+        match error.as_mysql() {
+            Some(error) => Self::MySql(error.clone()),
+            None => Self::Settings(error.to_string()),
+        }
     }
 }
 
@@ -162,14 +184,25 @@ pub(crate) enum Snapshot {
 }
 
 impl Database {
-    pub(crate) async fn open(place: &Place, connections: u32) -> Result<Self, DbError> {
-        Ok(match place {
-            Place::File(path) => Self::Sqlite(file::open(path, connections).await?),
-            Place::Server(url) if is_of(url, MYSQL) => {
-                Self::MySql(mysql::open(url, connections).await?)
+    /// Opens the pool with what the command line and the environment say of it.
+    pub(crate) async fn open(place: &Place, args: &Args) -> Result<Self, DbError> {
+        let builder = match place {
+            Place::File { path, by_url: false } => {
+                let loader = settings::loader(args, false).without_database();
+                let loaded = |base| loader.load_onto(|_| base).map_err(AnyError::from);
+                return Ok(Self::Sqlite(file::open(path, loaded).await?));
             }
-            Place::Server(url) => Self::Postgres(postgres::open(url, connections).await?),
-        })
+            Place::File { .. } => settings::builder(args, false)?,
+            Place::Server(_) => settings::builder(args, true)?,
+        };
+        let pool = builder.sqlite(file::set_up).build().await?;
+        if let Some(pool) = pool.as_sqlite() {
+            return Ok(Self::Sqlite(pool.clone()));
+        }
+        if let Some(pool) = pool.as_postgres() {
+            return Ok(Self::Postgres(pool.clone()));
+        }
+        Ok(Self::MySql(pool.as_mysql().expect("there are three backends").clone()))
     }
 
     /// Whether it was closed within that time.
@@ -203,7 +236,7 @@ impl Database {
     /// # Errors
     /// Another scan writes to the database, or there is no telling.
     pub(crate) async fn only_scan(&self, place: &Place) -> Result<Only, Fault> {
-        if let Place::File(path) = place {
+        if let Place::File { path, .. } = place {
             return OnlyScan::begin(path).map(Only::Sqlite);
         }
         let taken = match self {
@@ -329,36 +362,39 @@ impl Writer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use pool_config::Loader;
+
+    fn place(url: &str) -> Place {
+        Place::of(Loader::new().url(url).load().unwrap().database.unwrap()).unwrap()
+    }
 
     #[test]
     fn a_url_is_shown_without_its_secrets() {
-        let url = "postgres://me:p@ss@db.example:5433/media?password=x";
-        let place = Place::locate(Some(Path::new(url))).unwrap();
+        let place = place("postgres://me:p%40ss@db.example:5433/media?password=x");
         assert_eq!(place.name(), "postgres://db.example:5433/media");
         assert_eq!(place.to_string(), "\"postgres://db.example:5433/media\"");
         assert!(place.own_files().is_empty());
     }
 
     #[test]
-    fn the_scheme_tells_the_kind_of_server() {
-        for (scheme, kinds) in [
-            ("postgres", (true, false)),
-            ("postgresql", (true, false)),
-            ("mysql", (false, true)),
-            ("mariadb", (false, true)),
+    fn the_scheme_tells_the_kind_of_database() {
+        for (scheme, backend) in [
+            ("postgres", Backend::Postgres),
+            ("postgresql", Backend::Postgres),
+            ("mysql", Backend::MySql),
+            ("mariadb", Backend::MySql),
         ] {
-            let url = format!("{scheme}://me@h/x");
-            assert!(matches!(Place::locate(Some(Path::new(&url))), Ok(Place::Server(_))), "{url}");
-            assert_eq!((is_of(&url, POSTGRES), is_of(&url, MYSQL)), kinds, "{url}");
+            let Place::Server(named) = place(&format!("{scheme}://me@h/x")) else { panic!() };
+            assert_eq!(named.backend, backend);
         }
+        let file = place("sqlite:media.db?synchronous=full&max_size=3");
+        let Place::File { path, by_url: true } = file else { panic!() };
+        assert!(path.is_absolute() && path.ends_with("media.db"));
     }
 
     #[test]
-    fn a_url_of_another_kind_is_no_file() {
-        let said = Place::locate(Some(Path::new("mssql://me:secret@h/x"))).unwrap_err().to_string();
-        assert!(
-            said.contains("is no URL that is understood") && !said.contains("secret"),
-            "{said}"
-        );
+    fn a_database_in_memory_is_no_place_for_a_scan() {
+        let named = Loader::new().url("sqlite::memory:").load().unwrap().database.unwrap();
+        assert!(Place::of(named).unwrap_err().to_string().contains("name a file"));
     }
 }

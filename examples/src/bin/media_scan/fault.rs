@@ -26,6 +26,7 @@ impl Fault {
             DbError::Sqlite(error) => Self::of_sqlite(database, &error),
             DbError::Postgres(error) => Self::of_server(database, of_postgres(&error), &error),
             DbError::MySql(error) => Self::of_server(database, of_mysql(&error), &error),
+            DbError::Settings(text) => Self(text),
         }
     }
 

@@ -4,9 +4,12 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use pool_sqlite::{SqliteError, SqlitePool};
+use pool_any::AnyError;
+use pool_config::Loaded;
+use pool_core::PoolConfig;
+use pool_sqlite::{SqliteBuilder, SqlitePool};
 
-use crate::database::PATIENCE;
+use crate::database::DbError;
 use crate::fault::{Fault, Shown};
 
 /// What stands at the end of the lock file's name. SQLite's own files have these names too.
@@ -80,20 +83,29 @@ fn beside(database: &Path, end: &str) -> PathBuf {
 /// entries come in any order. An even share of the pool's budget would be 2.6 MiB.
 const WRITER_CACHE: u32 = 32 * 1024;
 
-/// Opens the database with the pool's defaults for a server: WAL, `synchronous` normal.
+/// Opens the database by its path, with the pool's defaults for a server: WAL, `synchronous` normal.
 ///
 /// # Errors
-/// It cannot be opened, written or understood, or stays locked.
-pub(crate) async fn open(database: &Path, connections: u32) -> Result<SqlitePool, SqliteError> {
-    SqlitePool::builder(database)
-        .max_size(connections)
-        .acquire_timeout(PATIENCE)
-        .set_up(|c| match c.is_readonly("main")? {
-            true => Ok(()),
-            false => c.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE)),
-        })
-        .build()
-        .await
+/// The settings make no sense; or it cannot be opened, written or understood, or stays locked.
+pub(crate) async fn open(
+    database: &Path,
+    settings: impl FnOnce(PoolConfig) -> Result<Loaded, AnyError>,
+) -> Result<SqlitePool, DbError> {
+    let mut config = PoolConfig::default();
+    let builder = set_up(SqlitePool::builder(database)).config(|base| {
+        config = base.clone();
+        base
+    });
+    let config = settings(config)?.config;
+    Ok(builder.config(|_| config).build().await?)
+}
+
+/// What every connection to a file gets.
+pub(crate) fn set_up(builder: SqliteBuilder) -> SqliteBuilder {
+    builder.set_up(|c| match c.is_readonly("main")? {
+        true => Ok(()),
+        false => c.pragma_update(None, "cache_size", -i64::from(WRITER_CACHE)),
+    })
 }
 
 /// Held while a scan writes to a database: two at once would each remove what only the other saw.

@@ -22,6 +22,7 @@ mod report;
 mod root;
 mod scan;
 mod schema;
+mod settings;
 mod stamp;
 mod stop;
 mod store;
@@ -77,7 +78,7 @@ async fn run(args: &Args) -> Result<Report, Fault> {
     let stop = Stop::new();
     tokio::spawn(listen(stop.clone()));
     let root = Root::open(&args.dir)?;
-    let place = Place::locate(args.db.as_deref())?;
+    let place = settings::place(args)?;
     if args.db.is_none() {
         say(&format!("Database: {place}"));
     }

@@ -70,12 +70,6 @@ const UPSERT: &str = "
         size = VALUES(size), modified = VALUES(modified), created = VALUES(created),
         hash = VALUES(hash), generation = VALUES(generation)";
 
-/// Opens a pool with one connection more than asked for: that one holds the lock.
-pub(crate) async fn open(url: &str, connections: u32) -> Result<MySqlPool, MySqlError> {
-    let builder = MySqlPool::builder(url)?.max_size(connections + 1);
-    builder.acquire_timeout(PATIENCE).build().await
-}
-
 /// The session that has the lock, as long as it is held. None if another scan has it.
 pub(crate) async fn only_scan(pool: &MySqlPool) -> Result<Option<MySqlGuard>, MySqlError> {
     let mut guard = pool.acquire().operation("only scan").await?;

@@ -53,12 +53,6 @@ const UPSERT: &str = "
         size = excluded.size, modified = excluded.modified, created = excluded.created,
         hash = excluded.hash, generation = excluded.generation";
 
-/// Opens a pool with one connection more than asked for: that one holds the lock.
-pub(crate) async fn open(url: &str, connections: u32) -> Result<PgPool, PgError> {
-    let builder = PgPool::builder(url)?.max_size(connections + 1);
-    builder.acquire_timeout(PATIENCE).build().await
-}
-
 /// The session that has the lock, as long as it is held. None if another scan has it.
 pub(crate) async fn only_scan(pool: &PgPool) -> Result<Option<PgGuard>, PgError> {
     let guard = pool.acquire().operation("only scan").await?;

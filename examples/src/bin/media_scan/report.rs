@@ -134,7 +134,7 @@ mod tests {
     async fn of(tally: &Tally) -> Report {
         let pool = pool_sqlite::SqliteBuilder::in_memory().build().await.unwrap();
         let (took, queries) = (Duration::from_secs(2), Visits::default().summary());
-        let place = Place::File("/a\n.db".into());
+        let place = Place::File { path: "/a\n.db".into(), by_url: false };
         let pool = Snapshot::Sqlite(Box::new(pool.snapshot()));
         Report::new(tally, 6, took, queries, pool, false, &place)
     }

@@ -53,7 +53,7 @@ impl Scan<'_> {
     /// # Errors
     /// The database's. What was stored before is complete, and nothing was removed.
     pub(crate) async fn run(&self) -> Result<Report, Fault> {
-        let database = Database::open(self.place, self.args.connections()).await;
+        let database = Database::open(self.place, self.args).await;
         let database = database.map_err(|error| In(self.place).fault(error))?;
         let done = self.run_on(&database).await;
         let closed = database.close(CLOSING).await;
