@@ -12,6 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::*;
 
+type Change = fn(PoolConfig) -> PoolConfig;
+
 /// Changes some of the settings that a pool goes by now; says which have changed.
 #[track_caller]
 fn change(
@@ -31,7 +33,7 @@ pub(crate) fn set(pool: &TestPool, name: &'static str, to: impl FnOnce(PoolConfi
 
 #[tokio::test(start_paused = true)]
 async fn r20_every_setting_is_told_by_its_name_and_read_again() {
-    let live: [(&str, fn(PoolConfig) -> PoolConfig); 20] = [
+    let live: [(&str, Change); 20] = [
         ("max_size", |c| c.max_size(11)),
         ("min_size", |c| c.min_size(1)),
         ("min_idle", |c| c.min_idle(1)),
@@ -53,7 +55,7 @@ async fn r20_every_setting_is_told_by_its_name_and_read_again() {
         ("backoff_cap", |c| c.backoff_cap(ms(20))),
         ("leak_after", |c| c.leak_after(secs(60))),
     ];
-    let fixed: [(&str, fn(PoolConfig) -> PoolConfig); 2] =
+    let fixed: [(&str, Change); 2] =
         [("name", |c| c.name("other")), ("flight_recorder", |c| c.flight_recorder(1))];
     let (_, pool) = pool_of(10);
     let (before, mut wanted) = (pool.config(), PoolConfig::clone(&pool.config()));
