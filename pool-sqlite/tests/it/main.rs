@@ -9,6 +9,8 @@ mod conformance;
 mod inheritance;
 mod opening;
 mod sharing;
+mod transactions;
+mod values;
 
 use std::future::IntoFuture;
 use std::path::PathBuf;
