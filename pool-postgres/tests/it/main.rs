@@ -15,6 +15,7 @@ mod poolers;
 mod returning;
 mod several_calls;
 mod tls;
+mod values;
 
 use std::future::IntoFuture;
 use std::time::Duration;
