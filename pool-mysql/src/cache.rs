@@ -38,6 +38,11 @@ impl Text {
         Ok(Self { sql: parsed.query().to_vec(), names, leaves: left_by(sql) })
     }
 
+    /// A text whose parameters have places only: what looks like a name is none.
+    pub(crate) fn placed(sql: &str) -> Self {
+        Self { sql: sql.into(), names: Vec::new(), leaves: left_by(sql) }
+    }
+
     /// A text of our own: without names, and leaving nothing. It is not looked at.
     pub(crate) fn own(sql: &str) -> Self {
         Self { sql: sql.into(), names: Vec::new(), leaves: Leaves::Nothing }

@@ -196,6 +196,16 @@ impl<'c> Call<'c> {
         self.exec_prepared(sql, prepared, params).await
     }
 
+    /// The same with a text whose parameters have places only.
+    pub(crate) async fn exec_placed(
+        &mut self,
+        sql: &str,
+        values: Vec<Value>,
+    ) -> Result<(), MySqlError> {
+        let prepared = self.find_or_prepare(sql, |sql| Ok(Text::placed(sql))).await?;
+        self.exec_prepared(sql, prepared, Params::Positional(values)).await
+    }
+
     async fn exec_prepared(
         &mut self,
         sql: &str,

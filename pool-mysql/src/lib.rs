@@ -38,9 +38,10 @@
 //! * **Statements** are prepared once per connection and kept, within what the server keeps for all.
 //! * **Connecting** by TCP or unix socket, with five ssl modes; credentials asked for at each
 //!   connect; set-up statements in the order written. See [`url`] and [`MySqlOptions`].
-//! * **Batches**: see [`pool_sql::Batch`], which [`MySqlConnection`] and [`MySqlTransaction`]
-//!   implement. All or nothing, in chunks of fixed sizes, in bulk on MariaDB; an error says which row
-//!   it was ([`MySqlError::rows`]).
+//! * **Statements with values**: see [`pool_sql::Queries`], which [`MySqlConnection`] and
+//!   [`MySqlTransaction`] implement.
+//! * **Batches**: see [`pool_sql::Batch`], which both implement too. All or nothing, in chunks of fixed
+//!   sizes, in bulk on MariaDB; an error says which row it was ([`MySqlError::rows`]).
 //!
 //! ```no_run
 //! # async fn f(conn: &mut pool_mysql::MySqlConnection) -> Result<(), pool_mysql::MySqlError> {
@@ -63,6 +64,30 @@
 //! println!("{} found, {} missing", found.rows.len(), found.missing.len());
 //! # Ok(()) }
 //! ```
+//!
+//! # Values
+//!
+//! | value | goes into | comes back from |
+//! |---|---|---|
+//! | `Bool` | `BOOL` (`TINYINT`), `BIT` | `I64`, of `BIT` `U64`: both read as `bool` |
+//! | `I64`, `U64` | integers, `BIT` | `I64`; `U64` of `BIGINT UNSIGNED` and `BIT` |
+//! | `F64` | `DOUBLE`, `FLOAT`; not NaN or infinity, which no column stores | `F64` |
+//! | `Text`, `Bytes`, `Decimal` | text, `BINARY` and `BLOB`, `DECIMAL` | the same |
+//! | `Json` | `JSON` | `Json`; of MariaDB, where `JSON` is text, `Text` |
+//! | `Uuid` | `BINARY(16)`, as its 16 bytes | `Bytes`, which read as `[u8; 16]` |
+//! | `Timestamp` | `DATETIME`, as UTC | `Timestamp` |
+//! | `Date`, `Time` | `DATE`, `TIME`; MySQL's ends at 838:59:59, MariaDB's within that second | the same |
+//!
+//! A `TIMESTAMP` column is converted by the server from the session's time zone: set
+//! [`time_zone`](MySqlOptions::time_zone) to `+00:00`, or moments that a change of clocks skips
+//! or repeats are stored as others. A column of type `DATETIME` keeps whole seconds, `DATETIME(6)`
+//! microseconds. What does not fit a column is an error in the strict `sql_mode`, which is the
+//! servers' default; in another the server changes it silently, as everywhere.
+//!
+//! A statement's parameters are `?`, and values go by the types of the binary protocol. To MySQL (not
+//! to MariaDB) an `F64` goes as text: a statement that is prepared once keeps the types of its first
+//! values there, and a decimal that comes later would be rounded to a double. So `SELECT ?` gives
+//! text back for it. What the server does not prepare goes without values, by `query_drop`.
 //!
 //! Rows, parameters and values are [`mysql_async`]'s own; its features (`chrono`, `rust_decimal`, ..)
 //! add types.
@@ -89,6 +114,7 @@ mod text;
 mod tls;
 mod transaction;
 pub mod url;
+mod values;
 
 pub use builder::MySqlBuilder;
 pub use common::ResetLevel;

@@ -41,7 +41,37 @@
 //!   arithmetic ([`PgPool::shortage`]); a connection is not kept idle for longer than the server
 //!   lets it be.
 //! * **Notifications** come to a [`PgListener`], beside the pool and across restarts.
-//! * **Batches**: see [`pool_sql::Batch`], which [`PgConnection`] and [`PgTransaction`] implement.
+//! * **Statements with values**: see [`pool_sql::Queries`], and **batches**: see [`pool_sql::Batch`].
+//!   [`PgConnection`] and [`PgTransaction`] implement both.
+//!
+//! # Values
+//!
+//! A value goes into a column or a parameter of the type that the server has there, if nothing is
+//! lost by it:
+//!
+//! | value | goes into | comes back as |
+//! |---|---|---|
+//! | `Bool` | `bool` | the same |
+//! | `I64`, `U64` | `int2`, `int4`, `int8`, `oid`, `numeric`; `float4` and `float8` if exact | `I64` |
+//! | `F64` | `float8`, `float4` (rounded), `numeric` | `F64` |
+//! | `Decimal` | `numeric` | the same, with its digits |
+//! | `Text` | text of all kinds, enums, `xml`, `uuid`, `json`, `jsonb` | `Text` |
+//! | `Bytes` | `bytea`; 16 of them `uuid` | the same |
+//! | `Uuid` | `uuid` | the same |
+//! | `Timestamp` | `timestamptz`, and `timestamp` as UTC; the first and the last are infinite | the same |
+//! | `Date`, `Time` | `date`, `time` | the same |
+//! | `Json` | `json`, `jsonb` | the same |
+//!
+//! A parameter whose type the server cannot tell from the statement it takes for text: `SELECT $1`
+//! takes no number, `SELECT $1::int8` does. A column of another type (arrays, intervals, networks) is
+//! an error that says so; cast it to text.
+//!
+//! Behind a pooler ([`Profile::Pooler`]) a statement with values takes one round trip and is not
+//! prepared: the types of its parameters are not known here. So values other than `Bool`, `Bytes` and
+//! `Uuid` go as text, which the server reads as the type that it has there. What is refused elsewhere
+//! may then be taken, if it reads as such: `Text("7")` as a number, `I64` as text, a `Timestamp` as a
+//! `date`. Bytes go into `bytea` only. A column of a type that is not built in (an enum) costs a
+//! round trip more, and with very many rows it hangs: cast it to text. Batches are prepared there too.
 //!
 //! Rows, parameters and types are [`tokio_postgres`]' own; its features (`with-uuid-1`,
 //! `with-chrono-0_4`, ..) add types. It logs parameters at level `debug`, by the `log` crate.
@@ -72,6 +102,7 @@ mod tls;
 mod transaction;
 mod transport;
 pub mod url;
+mod values;
 mod watch;
 mod wire;
 

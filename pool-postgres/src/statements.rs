@@ -10,6 +10,7 @@
 use std::future::Future;
 use std::marker::PhantomData;
 
+use pool_sql::Value;
 use tokio::time::timeout;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 use tokio_postgres::{Client, Column, Row, RowStream, SimpleQueryMessage, Statement};
@@ -22,6 +23,7 @@ use crate::infer::types_of;
 use crate::rows::PgRowStream;
 use crate::session::{MOMENT, Session};
 use crate::text::{is_local_set, leaves_state};
+use crate::values::{Param, append, plain, worded};
 use crate::wire::Transaction;
 
 /// Parameters of a statement, as the driver takes them.
@@ -316,6 +318,44 @@ impl<'c> Statements<'c> {
             For::Rows => self.client.query_typed(sql, params).await.map(Answer::Rows),
             For::Count => self.client.execute_typed(sql, params).await.map(Answer::Count),
         }
+    }
+
+    pub(crate) async fn query_values(
+        self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<pool_sql::Row>, PgError> {
+        let found = self.run_values(sql, values, For::Rows).await.map(Answer::rows)?;
+        let mut rows = Vec::new();
+        append(&found, &mut rows)?;
+        Ok(rows)
+    }
+
+    pub(crate) async fn execute_values(
+        self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, PgError> {
+        self.run_values(sql, values, For::Count).await.map(Answer::count)
+    }
+
+    async fn run_values(
+        self,
+        sql: &str,
+        values: &[Value<'_>],
+        wanted: For,
+    ) -> Result<Answer, PgError> {
+        if self.is_pooled() {
+            let worded = worded(sql, values)?;
+            let params: Vec<_> = worded
+                .iter()
+                .map(|value| (value as &(dyn ToSql + Sync), value.declared_type()))
+                .collect();
+            return self.run_typed(sql, &params, wanted).await.map_err(plain);
+        }
+        let params = Param::all(values);
+        let params: Vec<_> = params.iter().map(|param| param as &(dyn ToSql + Sync)).collect();
+        self.run(sql, &params, wanted).await.map_err(plain)
     }
 
     pub(crate) async fn query_raw<Q, P, I>(

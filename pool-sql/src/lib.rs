@@ -14,6 +14,8 @@
 //! | [`plan`]    | [`Insert`], [`Update`], [`SelectByIds`], [`Related`]: batch statements as text |
 //! | [`chunk`]   | how many rows one statement takes, and the row counts a statement cache sees |
 //! | [`batch`]   | the [`Batch`] trait, progress and reports |
+//! | [`Queries`] | the trait for statements with values |
+//! | [`placeholders`] | `$1` for all databases, as each of them has it |
 //! | [`wanted`]  | the rows of a request put in its order or grouped by parent: [`Found`], [`RelatedRows`] |
 //! | [`ServerUrl`] | the parts of a URL that names a server; [`Secret`], [`nearest`] |
 //! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs; [`Watch`] |
@@ -45,7 +47,9 @@ pub mod chunk;
 pub mod ident;
 mod nearest;
 pub mod observe;
+pub mod placeholders;
 pub mod plan;
+mod queries;
 pub mod row;
 mod secret;
 mod server_url;
@@ -58,7 +62,9 @@ pub use chunk::{Chunker, split_tail};
 pub use ident::{Dialect, Ident, TableName};
 pub use nearest::nearest;
 pub use observe::{ErrorCode, Observers, Outcome, Statement, StatementObserver};
+pub use placeholders::PlaceholderError;
 pub use plan::{Direction, Insert, OnConflict, PlanError, Related, SelectByIds, Update};
+pub use queries::Queries;
 pub use row::{FromValue, Row, RowError};
 pub use secret::Secret;
 pub use server_url::ServerUrl;

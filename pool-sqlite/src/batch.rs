@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use pool_sql::plan::{ids_per_statement, json_ids};
 use pool_sql::{
-    Batch, BatchFuture, BatchReport, Chunker, Dialect, Found, Insert, OwnedValue, PlanError,
-    Progress, Related, RelatedRows, Row, SelectByIds, Update, Value, ValueType, Wanted,
+    Batch, BatchFuture, BatchReport, Chunker, Dialect, Found, Insert, PlanError, Progress, Related,
+    RelatedRows, Row, SelectByIds, Update, Value, Wanted,
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
@@ -26,6 +26,8 @@ use tokio::sync::mpsc;
 use crate::connection::SqliteConnection;
 use crate::error::SqliteError;
 use crate::open::Opened;
+use crate::transaction::SqliteTransaction;
+use crate::values::query;
 
 const DIALECT: Dialect = Dialect::Sqlite;
 /// Statements in a hop.
@@ -91,6 +93,63 @@ impl Batch for SqliteConnection {
     }
 }
 
+/// Each a savepoint in the transaction, which has to be there still.
+impl Batch for SqliteTransaction<'_> {
+    type Error = SqliteError;
+
+    fn insert_many<'a, 'r: 'a, I, R>(
+        &'a mut self,
+        plan: &'a Insert,
+        rows: I,
+        progress: impl FnMut(Progress) + Send + 'a,
+    ) -> BatchFuture<'a, SqliteError>
+    where
+        I: IntoIterator<Item = R>,
+        I::IntoIter: Send + 'a,
+        R: AsRef<[Value<'r>]> + Send + Sync + 'a,
+    {
+        let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
+        Box::pin(async move {
+            let connection = self.connection().await?;
+            connection.write(plan.chunker(DIALECT), sql, rows, progress).await
+        })
+    }
+
+    fn update_many<'a, 'r: 'a, I, R>(
+        &'a mut self,
+        plan: &'a Update,
+        rows: I,
+        progress: impl FnMut(Progress) + Send + 'a,
+    ) -> BatchFuture<'a, SqliteError>
+    where
+        I: IntoIterator<Item = R>,
+        I::IntoIter: Send + 'a,
+        R: AsRef<[Value<'r>]> + Send + Sync + 'a,
+    {
+        let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
+        Box::pin(async move {
+            let connection = self.connection().await?;
+            connection.write(plan.chunker(DIALECT), sql, rows, progress).await
+        })
+    }
+
+    async fn select_by_ids(
+        &mut self,
+        plan: &SelectByIds,
+        ids: &[Value<'_>],
+    ) -> Result<Found, SqliteError> {
+        self.connection().await?.select_by_ids(plan, ids).await
+    }
+
+    async fn load_related(
+        &mut self,
+        plan: &Related,
+        parents: &[Value<'_>],
+    ) -> Result<RelatedRows, SqliteError> {
+        self.connection().await?.load_related(plan, parents).await
+    }
+}
+
 impl SqliteConnection {
     async fn write<'r, I>(
         &mut self,
@@ -132,7 +191,7 @@ impl SqliteConnection {
             false => Bounds::SAVEPOINT,
         };
         // From here on, whoever comes next undoes the batch, unless it is done.
-        (self.undo, self.used) = (Some(bounds.undo), true);
+        (self.undo, self.used) = (Some(bounds.undo.into()), true);
         let (filled, inbox) = channel();
         let (outbox, mut executed) = mpsc::unbounded_channel();
         let job = move |opened: &mut Opened| bounds.execute(opened, &inbox, &outbox);
@@ -204,7 +263,7 @@ impl SqliteConnection {
             for (sql, ids, page) in &queries {
                 let mut values: Vec<&dyn ToSql> = vec![ids];
                 values.extend(page.iter().map(|number| number as &dyn ToSql));
-                query(connection, sql, &values, &mut rows)?;
+                query(connection, sql, &values[..], &mut rows)?;
             }
             Ok(rows)
         })
@@ -415,36 +474,4 @@ impl ToSql for Bound<'_> {
             Cell::Blob(range) => ValueRef::Blob(bytes(range)),
         }))
     }
-}
-
-fn query(
-    connection: &Connection,
-    sql: &str,
-    values: &[&dyn ToSql],
-    rows: &mut Vec<Row>,
-) -> rusqlite::Result<()> {
-    let mut statement = connection.prepare_cached(sql)?;
-    // A list in one of the driver's versions that we work with, an iterator in the other.
-    #[allow(clippy::useless_conversion)]
-    let columns: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
-    let mut found = statement.query(values)?;
-    while let Some(row) = found.next()? {
-        let value = |at| row.get_ref(at).and_then(|value| own(value, at));
-        let values = (0..columns.len()).map(value).collect::<rusqlite::Result<_>>()?;
-        rows.push(Row::new(columns.clone(), values));
-    }
-    Ok(())
-}
-
-fn own(value: ValueRef<'_>, at: usize) -> rusqlite::Result<OwnedValue> {
-    Ok(match value {
-        ValueRef::Null => OwnedValue::Null(ValueType::Unknown),
-        ValueRef::Integer(number) => OwnedValue::I64(number),
-        ValueRef::Real(number) => OwnedValue::F64(number),
-        ValueRef::Text(text) => match std::str::from_utf8(text) {
-            Ok(text) => OwnedValue::Text(text.into()),
-            Err(error) => return Err(rusqlite::Error::Utf8Error(at, error)),
-        },
-        ValueRef::Blob(bytes) => OwnedValue::Bytes(bytes.into()),
-    })
 }

@@ -13,6 +13,7 @@
 //! reset, or the same user's next statement) first waits until it has come home, and rolls back
 //! what the interrupted work left open. So a dropped future hurts its own statement only.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -48,6 +49,9 @@ const LONGEST_LOOK: Duration = Duration::from_millis(20);
 /// * [`transaction`](Self::transaction) runs it on the connection's thread in a transaction, again
 ///   if a lock was in the way.
 ///
+/// Where a transaction is more than one closure, [`begin`](Self::begin) begins one. Statements with
+/// [`Value`](pool_sql::Value)s need no closure: see [`Queries`](pool_sql::Queries).
+///
 /// # What the next user can find
 ///
 /// No transaction and no running statement, and nothing of session state that goes through SQL:
@@ -67,7 +71,7 @@ pub struct SqliteConnection {
     /// It was clean when the pool last looked.
     pub(crate) was_clean: bool,
     /// What has to run before the next use, since the last was cut short.
-    pub(crate) undo: Option<&'static str>,
+    pub(crate) undo: Option<Cow<'static, str>>,
     pub(crate) changes_at_checkpoint: u64,
     /// After so many changes it is worth a look whether the log wants a checkpoint.
     pub(crate) changes_to_checkpoint: u64,
@@ -185,7 +189,7 @@ impl SqliteConnection {
         let undo = self.undo.take();
         let ran = self.in_place(patience, |connection| {
             if let Some(undo) = undo.filter(|_| !connection.is_autocommit()) {
-                connection.execute_batch(undo).or_else(|_| connection.execute_batch("ROLLBACK"))?;
+                connection.execute_batch(&undo).or_else(|_| connection.execute_batch(ALL))?;
             }
             run(connection)
         });
@@ -310,14 +314,14 @@ impl SqliteConnection {
             interrupt.fire();
             if let Ok(back) = timeout(Duration::from_millis(2), home).await {
                 self.home = back.map_or(Home::Lost, Home::Here);
-                self.undo = Some(ALL); // noted until it is done, should this be dropped too
+                self.undo = Some(ALL.into()); // noted until it is done, should this be dropped too
             }
         }
-        let Some(undo) = self.undo else { return self.here().map(drop) };
+        let Some(undo) = self.undo.clone() else { return self.here().map(drop) };
         if !self.here()?.connection.is_autocommit() {
             let roll_back = move |opened: &mut Opened| {
                 let connection = &opened.connection;
-                connection.execute_batch(undo).or_else(|_| connection.execute_batch("ROLLBACK"))
+                connection.execute_batch(&undo).or_else(|_| connection.execute_batch(ALL))
             };
             self.run_on(roll_back).await??;
         }
@@ -339,7 +343,7 @@ impl SqliteConnection {
     /// Whether it is at home, perhaps from work that was given up.
     pub(crate) fn is_home(&mut self) -> bool {
         if self.settle_home() {
-            self.undo = Some(ALL);
+            self.undo = Some(ALL.into());
         }
         matches!(self.home, Home::Here(_))
     }
@@ -397,7 +401,7 @@ impl fmt::Debug for SqliteConnection {
 }
 
 /// Undoes everything.
-const ALL: &str = "ROLLBACK";
+pub(crate) const ALL: &str = "ROLLBACK";
 
 fn panicked(text: &str) -> SqliteError {
     SqliteError::text(

@@ -52,6 +52,13 @@ pub enum SqliteErrorKind {
     Io,
     /// A constraint of the schema.
     Constraint,
+    /// The transaction had ended before: SQLite rolled it back (an interrupted write, a full disk),
+    /// or a statement ended it. What came next would have been on its own.
+    TransactionOver,
+    /// A value that SQLite does not have, or text that is no UTF-8.
+    Type,
+    /// Another number of values than placeholders.
+    Params,
     /// The statement was interrupted.
     Interrupted,
     /// The code that used the connection panicked.
@@ -108,7 +115,7 @@ impl SqliteError {
 
     /// Whether the whole transaction may succeed if it is run again: a stale snapshot is a new one
     /// then.
-    pub(crate) fn is_worth_a_new_transaction(&self) -> bool {
+    pub fn is_worth_a_new_transaction(&self) -> bool {
         self.is_busy() || self.code() == Some(ffi::SQLITE_BUSY_SNAPSHOT)
     }
 
@@ -134,6 +141,9 @@ impl SqliteError {
                 SqliteErrorKind::Panicked => "panicked",
                 SqliteErrorKind::Plan => "plan",
                 SqliteErrorKind::Closed => "closed",
+                SqliteErrorKind::TransactionOver => "transaction_over",
+                SqliteErrorKind::Type => "type",
+                SqliteErrorKind::Params => "params",
                 _ => "other",
             }),
         }
@@ -231,6 +241,10 @@ impl From<rusqlite::Error> for SqliteError {
             Some(Code::SystemIoFailure) => SqliteErrorKind::Io,
             Some(Code::ConstraintViolation) => SqliteErrorKind::Constraint,
             Some(Code::OperationInterrupted) => SqliteErrorKind::Interrupted,
+            None if matches!(error, rusqlite::Error::InvalidParameterCount(..)) => {
+                SqliteErrorKind::Params
+            }
+            None if matches!(error, rusqlite::Error::Utf8Error(..)) => SqliteErrorKind::Type,
             _ => SqliteErrorKind::Sql,
         };
         Self::new(kind, Source::Sqlite(error))

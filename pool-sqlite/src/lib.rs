@@ -34,7 +34,26 @@
 //!   [`SqliteConnection`].
 //! * **Upkeep.** Checkpoints and `PRAGMA optimize` run in the background when the writer comes
 //!   back; [`SqlitePool::close`] leaves no `-wal` file behind.
-//! * **Batches**: see [`pool_sql::Batch`], which [`SqliteConnection`] implements.
+//! * **Transactions** as a closure ([`SqliteConnection::transaction`]) or as a value
+//!   ([`SqliteConnection::begin`]), which is rolled back unless it is committed.
+//! * **Statements with values**: see [`pool_sql::Queries`], and **batches**: see [`pool_sql::Batch`].
+//!   [`SqliteConnection`] and [`SqliteTransaction`] implement both.
+//!
+//! # Values
+//!
+//! SQLite has five types; a value becomes one of them, and comes back as that.
+//!
+//! | value | is stored as | comes back as |
+//! |---|---|---|
+//! | `Bool` | 0 or 1 | `I64`, which reads as `bool` |
+//! | `I64`, `Timestamp`, `Date`, `Time` | an integer | `I64` |
+//! | `U64` | an integer; above `i64::MAX` a batch stores text, and a statement refuses it | `I64` |
+//! | `F64` | a real; NaN a batch stores as NULL, and a statement refuses it | `F64` |
+//! | `Text`, `Decimal`, `Json` | text | `Text` |
+//! | `Bytes`, `Uuid` | a blob | `Bytes`, which read as `[u8; 16]` |
+//!
+//! A column's affinity may make another one of it: a decimal in a `DECIMAL` or `NUMERIC` column is a
+//! number of 64 bits. Declare it `TEXT` to keep all digits.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -49,7 +68,9 @@ mod open;
 mod options;
 mod pool;
 mod returning;
+mod transaction;
 pub mod url;
+mod values;
 mod watch;
 mod worker;
 
@@ -62,3 +83,4 @@ pub use pool::{SqliteCloseReport, SqliteGuard, SqlitePool, SqliteSnapshot};
 pub use pool_core;
 pub use pool_sql;
 pub use rusqlite;
+pub use transaction::SqliteTransaction;

@@ -67,7 +67,10 @@ async fn sighup_reads_the_settings_again() {
 
     service.reload("max_size = 0").await;
     let refused = service.says("nothing is changed").await;
-    assert!(refused.contains("max_size in app.toml is \"0\": want max_size at least 1"), "{refused}");
+    assert!(
+        refused.contains("max_size in app.toml is \"0\": want max_size at least 1"),
+        "{refused}"
+    );
 
     service.reload("max_sise = 4").await;
     let refused = service.says("nothing is changed").await;

@@ -77,7 +77,10 @@ async fn mariadb_by_its_url_alone() {
 #[tokio::test]
 async fn the_command_line_is_right_over_the_environment() {
     let place = Place::with_files(FILES);
-    let mut command = scan(&place, &[("DATABASE_URL", "postgres://127.0.0.1:1/nobody"), ("DB_MAX_OPEN_CONNS", "9")]);
+    let mut command = scan(
+        &place,
+        &[("DATABASE_URL", "postgres://127.0.0.1:1/nobody"), ("DB_MAX_OPEN_CONNS", "9")],
+    );
     command.arg("--db").arg(place.db()).args(["--readers", "4"]);
     let report = report(&run(&mut command).await);
     assert_eq!(report["pool"]["read"]["max_size"], 4, "{report}");

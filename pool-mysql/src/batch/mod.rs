@@ -19,24 +19,7 @@
 //! [`OnConflict::Ignore`](pool_sql::OnConflict::Ignore) sets a column to itself, since `IGNORE` also
 //! stores what does not fit as something else.
 //!
-//! # Values
-//!
-//! | value | goes into | comes back from |
-//! |---|---|---|
-//! | `Bool` | `BOOL` (`TINYINT`), `BIT` | `I64`, of `BIT` `U64`: both read as `bool` |
-//! | `I64`, `U64` | integers, `BIT` | `I64`; `U64` of `BIGINT UNSIGNED` and `BIT` |
-//! | `F64` | `DOUBLE`, `FLOAT`; not NaN or infinity, which no column stores | `F64` |
-//! | `Text`, `Bytes`, `Decimal` | text, `BINARY` and `BLOB`, `DECIMAL` | the same |
-//! | `Json` | `JSON` | `Json`; of MariaDB, where `JSON` is text, `Text` |
-//! | `Uuid` | `BINARY(16)`, as its 16 bytes | `Bytes`, which read as `[u8; 16]` |
-//! | `Timestamp` | `DATETIME`, as UTC | `Timestamp` |
-//! | `Date`, `Time` | `DATE`, `TIME`; MySQL's ends at 838:59:59, MariaDB's within that second | the same |
-//!
-//! A `TIMESTAMP` column is converted by the server from the session's time zone: set
-//! [`time_zone`](crate::MySqlOptions::time_zone) to `+00:00`, or moments that a change of clocks skips
-//! or repeats are stored as others. A column of type `DATETIME` keeps whole seconds, `DATETIME(6)`
-//! microseconds. What does not fit a column is an error in the strict `sql_mode`, which is the
-//! servers' default; in another the server changes it silently, as everywhere.
+//! Which values go where: see the crate's documentation.
 //!
 //! # Why nothing is half-written
 //!
@@ -52,9 +35,6 @@
 //! Outside of a transaction, each query for 1,024 ids sees the data as of its own begin.
 
 mod bulk;
-mod calendar;
-mod decode;
-mod encode;
 mod joins;
 mod limits;
 mod plan;

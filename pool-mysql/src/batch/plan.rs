@@ -5,9 +5,9 @@ use std::sync::Arc;
 use mysql_async::Value as Sent;
 use pool_sql::{Chunker, Dialect, Ident, Insert, PlanError, Update, Value};
 
-use super::encode::sent;
 use super::limits::Limits;
 use crate::error::{MySqlError, MySqlErrorKind};
+use crate::values::encode::sent;
 
 pub(super) const DIALECT: Dialect = Dialect::MySql;
 

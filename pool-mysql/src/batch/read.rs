@@ -4,12 +4,12 @@ use mysql_async::{BinaryProtocol, Params};
 use pool_sql::plan::{ids_per_statement, pad_ids};
 use pool_sql::{Found, PlanError, Related, RelatedRows, Row, SelectByIds, Value, Wanted};
 
-use super::decode::Rows;
-use super::encode::sent;
 use super::limits::Limits;
 use super::plan::DIALECT;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::statements::Statements;
+use crate::values::decode::Rows;
+use crate::values::encode::sent;
 
 pub(super) async fn by_ids(
     on: Statements<'_>,

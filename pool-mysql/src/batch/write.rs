@@ -6,7 +6,6 @@ use std::sync::Arc;
 use mysql_async::{BinaryProtocol, Params, Value as Sent};
 use pool_sql::{BatchReport, Progress, Value, split_tail};
 
-use super::encode::too_large;
 use super::joins::joins;
 use super::limits::Limits;
 use super::plan::{Plan, Texts};
@@ -14,6 +13,7 @@ use super::{bulk, row_number};
 use crate::call::Call;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::transaction::MySqlTransaction;
+use crate::values::encode::{as_text, too_large};
 
 /// What a batch may be of.
 pub(super) trait Rows<'r>: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send {}
@@ -177,12 +177,5 @@ impl Writer<'_, '_, '_> {
                 Err(error.of_rows(found.map_or(among, |at| at..at + 1)))
             }
         }
-    }
-}
-
-/// A floating-point number in the shortest words that mean it.
-fn as_text(value: &mut Sent) {
-    if let Sent::Double(number) = value {
-        *value = Sent::Bytes(format!("{number:?}").into_bytes());
     }
 }

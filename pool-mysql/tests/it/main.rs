@@ -17,6 +17,7 @@ mod refusals;
 mod returning;
 mod server_limits;
 mod transactions;
+mod values;
 
 use std::future::IntoFuture;
 use std::time::Duration;

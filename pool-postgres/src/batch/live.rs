@@ -12,10 +12,10 @@ use pool_testkit::servers::Postgres;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, NoTls};
 
-use super::decode::row;
 use super::rows::{Column, CopyEncoder, Ids};
 use super::statements::{column_types, copy_in, insert_unnest, update_column_types, update_unnest};
 use crate::error::{PgError, PgErrorKind};
+use crate::values::decode::row;
 
 type Rows<'v> = Vec<Vec<Value<'v>>>;
 

@@ -29,18 +29,13 @@
 //! Progress of a COPY is what was sent: the server reads it in its own time, and takes it as a whole.
 
 mod bounds;
-mod decode;
-mod encode;
-mod format;
 #[cfg(test)]
 mod live;
-mod numeric;
 mod read;
 mod rows;
 mod statements;
 mod write;
 
-use std::error::Error as _;
 use std::future::Future;
 use std::pin::Pin;
 
@@ -165,11 +160,4 @@ fn named(names: Vec<Ident>, plan: &Insert) -> Result<Vec<Ident>, PlanError> {
         true => Err(PlanError::NoColumns { table: plan.table().display() }),
         false => Ok(names),
     }
-}
-
-/// What an array failed with to be written, without the driver's words around it.
-fn plain(error: PgError) -> PgError {
-    let driver = error.source();
-    let ours = driver.and_then(|driver| driver.source()?.downcast_ref::<PgError>());
-    ours.cloned().unwrap_or(error)
 }

@@ -1,16 +1,14 @@
 //! Reading: rows by their ids or their parents' ids, in one query.
 
-use std::sync::Arc;
-
 use pool_sql::{Dialect, Found, Related, RelatedRows, SelectByIds, Value, Wanted};
 use tokio_postgres::types::ToSql;
 
 use super::bounds::Bounds;
 use super::rows::Ids;
-use super::{decode, plain};
 use crate::common::Profile;
 use crate::error::PgError;
 use crate::statements::Statements;
+use crate::values::{append, plain};
 use crate::wire::Transaction;
 
 const DIALECT: Dialect = Dialect::Postgres;
@@ -81,19 +79,4 @@ async fn pooled(
     let bounds = Bounds::begin(on, false).await?;
     let done = prepared.await;
     bounds.end(done).await
-}
-
-/// Adds the driver's rows.
-pub(super) fn append(
-    found: &[tokio_postgres::Row],
-    rows: &mut Vec<pool_sql::Row>,
-) -> Result<(), PgError> {
-    let Some(first) = found.first() else { return Ok(()) };
-    let columns: Arc<[Box<str>]> =
-        first.columns().iter().map(|column| column.name().into()).collect();
-    rows.reserve(found.len());
-    for row in found {
-        rows.push(decode::row(row, &columns)?);
-    }
-    Ok(())
 }

@@ -8,9 +8,9 @@ use bytes::{BufMut, BytesMut};
 use pool_sql::{Ident, Value};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
-use super::encode::{Misfit, put};
-use super::format::Fault;
 use crate::error::{PgError, PgErrorKind};
+use crate::values::encode::{Misfit, put};
+use crate::values::format::Fault;
 
 /// The rows of `COPY .. FROM STDIN (FORMAT binary)`, appended to a buffer that the caller sends and
 /// empties as it likes.

@@ -8,12 +8,13 @@ use pool_sql::{
 use tokio_postgres::types::{ToSql, Type};
 
 use super::bounds::Bounds;
-use super::format::Format;
 use super::rows::{Column, CopyEncoder};
-use super::{plain, read, statements};
+use super::statements;
 use crate::common::Profile;
 use crate::error::{PgError, PgErrorKind};
 use crate::statements::{PgStatement, Statements};
+use crate::values::format::Format;
+use crate::values::{append, plain};
 
 /// Rows in a chunk. More make no statement faster, and progress coarser.
 const CHUNK: usize = 1_000;
@@ -120,7 +121,7 @@ impl Target<'_> {
                 let chunk = chunk?;
                 let columns = shape.columns(&chunk, seen);
                 let found = self.on.query(&statement, &params(&columns)).await.map_err(plain)?;
-                read::append(&found, &mut inserted)?;
+                append(&found, &mut inserted)?;
                 seen += chunk.len() as u64;
             }
             Ok(inserted)

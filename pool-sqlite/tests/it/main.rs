@@ -10,6 +10,8 @@ mod inheritance;
 mod opening;
 mod reconfiguring;
 mod sharing;
+mod transactions;
+mod values;
 
 use std::future::IntoFuture;
 use std::path::PathBuf;

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use pool_postgres::{PgConnection, PgError, PgGuard, PgPool, PgTransaction};
 
 use crate::baseline::Write;
-use crate::database::PATIENCE;
 use crate::path_text::{Below, PathText};
 use crate::root::Root;
 use crate::stamp::micros;

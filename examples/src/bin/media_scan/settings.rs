@@ -15,15 +15,17 @@ const LEAST_ON_SERVER: u32 = 3;
 /// The sources of the settings of a pool for files, which one connection writes; a server's has one
 /// more, for the lock.
 pub(crate) fn loader(args: &Args, is_server: bool) -> Loader {
-    let connections = |readers: u16| u32::from(readers) + 1 + u32::from(is_server);
-    let loader = Loader::new().env().defaults(move |config| {
-        config.max_size(connections(READERS)).acquire_timeout(PATIENCE)
-    });
+    let connections = move |readers: u16| u32::from(readers) + 1 + u32::from(is_server);
+    let loader = Loader::new()
+        .env()
+        .defaults(move |config| config.max_size(connections(READERS)).acquire_timeout(PATIENCE));
     match (args.baseline, args.readers) {
         (true, _) => {
             loader.change(move |config| config.max_size(connections(0)).min_size(0).min_idle(0))
         }
-        (false, Some(readers)) => loader.change(move |config| config.max_size(connections(readers))),
+        (false, Some(readers)) => {
+            loader.change(move |config| config.max_size(connections(readers)))
+        }
         (false, None) => loader,
     }
 }

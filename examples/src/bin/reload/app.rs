@@ -57,9 +57,18 @@ mod tests {
     fn every_format_and_reader_give_the_same_pool() {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in [
-            ("a.toml", "service = 's'\n[database]\nmax_size = 20\nidle_timeout = '1h30m'\npool_pre_ping = true\n"),
-            ("a.yaml", "service: s\ndatabase:\n  max_size: 20\n  idle_timeout: 1h30m\n  pool_pre_ping: true\n"),
-            ("a.json", r#"{"service": "s", "database": {"max_size": 20, "idle_timeout": "1h30m", "pool_pre_ping": true}}"#),
+            (
+                "a.toml",
+                "service = 's'\n[database]\nmax_size = 20\nidle_timeout = '1h30m'\npool_pre_ping = true\n",
+            ),
+            (
+                "a.yaml",
+                "service: s\ndatabase:\n  max_size: 20\n  idle_timeout: 1h30m\n  pool_pre_ping: true\n",
+            ),
+            (
+                "a.json",
+                r#"{"service": "s", "database": {"max_size": 20, "idle_timeout": "1h30m", "pool_pre_ping": true}}"#,
+            ),
         ] {
             let file = dir.path().join(name);
             std::fs::write(&file, text).unwrap();

@@ -7,8 +7,8 @@ use pool_sql::{Value, ValueType};
 
 use super::calendar::from_days;
 
-pub(super) const MICROS_A_SECOND: i64 = 1_000_000;
-pub(super) const MICROS_A_DAY: i64 = 86_400 * MICROS_A_SECOND;
+pub(crate) const MICROS_A_SECOND: i64 = 1_000_000;
+pub(crate) const MICROS_A_DAY: i64 = 86_400 * MICROS_A_SECOND;
 /// 838:59:59.999999, the longest `TIME`.
 const LONGEST_TIME: i64 = 3_020_400 * MICROS_A_SECOND - 1;
 /// The largest packet that is not sent in parts.
@@ -16,7 +16,7 @@ const MAX_PAYLOAD: u64 = (1 << 24) - 1;
 
 /// A value that no column takes as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Misfit(ValueType);
+pub(crate) struct Misfit(ValueType);
 
 impl fmt::Display for Misfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,7 +33,7 @@ impl fmt::Display for Misfit {
 }
 
 /// The value as it is sent. What is copied is text and bytes, once.
-pub(super) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
+pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
     let misfit = Misfit(value.value_type());
     Ok(match value {
         Value::Null(_) => Sent::NULL,
@@ -77,9 +77,17 @@ fn clock(micros: i64) -> (u8, u8, u8, u32) {
     (hours as u8, minutes as u8, (seconds % 60) as u8, (micros % MICROS_A_SECOND) as u32)
 }
 
+/// A floating-point number in the shortest words that mean it: for MySQL, which keeps the types of a
+/// statement's first values.
+pub(crate) fn as_text(value: &mut Sent) {
+    if let Sent::Double(number) = value {
+        *value = Sent::Bytes(format!("{number:?}").into_bytes());
+    }
+}
+
 /// How many bytes are too many for a server that takes packets of `max`: of a statement that binds
 /// these values, or of one of them if they are sent one by one, as the driver does with the largest.
-pub(super) fn too_large(values: &[Sent], max: u64) -> Option<u64> {
+pub(crate) fn too_large(values: &[Sent], max: u64) -> Option<u64> {
     let count = values.len() as u64;
     let all: u64 = values.iter().map(Sent::bin_len).sum();
     let packet = 11 + count.div_ceil(8) + 2 * count + all;

@@ -14,13 +14,13 @@ const BINARY: u16 = 63;
 
 /// Adds the rows of one answer, which share their names.
 #[derive(Default)]
-pub(super) struct Rows {
-    pub(super) all: Vec<Row>,
+pub(crate) struct Rows {
+    pub(crate) all: Vec<Row>,
     names: Option<Arc<[Box<str>]>>,
 }
 
 impl Rows {
-    pub(super) fn add(&mut self, row: Found) {
+    pub(crate) fn add(&mut self, row: Found) {
         let columns = row.columns();
         let names = self.names.get_or_insert_with(|| {
             columns.iter().map(|column| column.name_str().as_ref().into()).collect()

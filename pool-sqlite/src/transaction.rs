@@ -1,0 +1,166 @@
+//! [`SqliteTransaction`]: a transaction or a savepoint as a value, rolled back unless it is committed.
+//!
+//! Its drop can run nothing, so it notes on the connection what undoes it. Whoever comes next (the
+//! same user's next statement, or the pool when the connection comes back) runs that first. Of
+//! several that were dropped together, the outermost is dropped last, and its note is the one that
+//! counts.
+//!
+//! SQLite ends a transaction by itself when a write in it is interrupted, or the disk is full. What
+//! follows would then be committed statement by statement. So each statement is run only if there is
+//! a transaction still.
+
+use std::fmt;
+
+use rusqlite::Connection;
+
+use crate::connection::{ALL, SqliteConnection};
+use crate::error::{SqliteError, SqliteErrorKind};
+use crate::open::Role;
+
+/// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
+/// on its connection, or when the connection comes back.
+///
+/// On the writer other writers wait until it has ended: do not keep it while waiting for something
+/// else. Where the work is one closure, [`SqliteConnection::transaction`] takes less time.
+///
+/// # Cancel safety
+/// A future that is dropped while its statement runs ends the whole transaction: it is rolled back,
+/// and what follows in it fails with [`TransactionOver`](SqliteErrorKind::TransactionOver).
+pub struct SqliteTransaction<'c> {
+    connection: &'c mut SqliteConnection,
+    /// Which savepoint it is; 0 is the transaction itself.
+    depth: u32,
+    has_ended: bool,
+}
+
+impl SqliteConnection {
+    /// Begins a transaction: `BEGIN IMMEDIATE` on the writer, a snapshot on a reader. It is rolled
+    /// back unless it is committed.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let pool = pool_sqlite::SqlitePool::connect(":memory:").await?;
+    /// let mut writer = pool.write().await?;
+    /// writer.call(|c| c.execute_batch("CREATE TABLE film (title TEXT)")).await?;
+    ///
+    /// let mut tx = writer.begin().await?;
+    /// tx.call(|c| c.execute("INSERT INTO film VALUES ('Alien')", [])).await?;
+    /// tx.commit().await?; // dropped instead, it is rolled back
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`call`](Self::call); [`Busy`](SqliteErrorKind::Busy) if another process holds the lock for
+    /// longer than the busy timeout; SQLite's, if a statement has begun a transaction already.
+    pub async fn begin(&mut self) -> Result<SqliteTransaction<'_>, SqliteError> {
+        let sql = match self.role {
+            Role::Writer => "BEGIN IMMEDIATE",
+            Role::Reader => "BEGIN",
+        };
+        self.call(move |connection| connection.execute_batch(sql)).await?;
+        Ok(SqliteTransaction { connection: self, depth: 0, has_ended: false })
+    }
+}
+
+impl SqliteTransaction<'_> {
+    /// As [`SqliteConnection::call`], in this transaction.
+    ///
+    /// # Errors
+    /// As there; and [`TransactionOver`](SqliteErrorKind::TransactionOver).
+    pub async fn call<T, F>(&mut self, run: F) -> Result<T, SqliteError>
+    where
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.connection().await?.call(move |connection| run(connection)).await
+    }
+
+    /// As [`SqliteConnection::inline`], in this transaction.
+    ///
+    /// # Errors
+    /// As there; and [`TransactionOver`](SqliteErrorKind::TransactionOver).
+    pub async fn inline<T, F>(&mut self, mut run: F) -> Result<T, SqliteError>
+    where
+        F: FnMut(&Connection) -> rusqlite::Result<T>,
+    {
+        self.connection().await?.inline(move |connection| run(connection)).await
+    }
+
+    /// Begins a transaction within this one: what is rolled back of it leaves the rest as it was.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub async fn savepoint(&mut self) -> Result<SqliteTransaction<'_>, SqliteError> {
+        let depth = self.depth + 1;
+        self.call(move |connection| connection.execute_batch(&format!("SAVEPOINT pool_{depth}")))
+            .await?;
+        Ok(SqliteTransaction { connection: self.connection, depth, has_ended: false })
+    }
+
+    /// Keeps what was done; of a savepoint, as part of its transaction.
+    ///
+    /// # Errors
+    /// [`TransactionOver`](SqliteErrorKind::TransactionOver) if it had ended before; SQLite's, such as
+    /// a foreign key that is checked at the end: then it is rolled back.
+    pub async fn commit(mut self) -> Result<(), SqliteError> {
+        let sql = match self.depth {
+            0 => "COMMIT".to_owned(),
+            depth => format!("RELEASE pool_{depth}"),
+        };
+        self.call(move |connection| connection.execute_batch(&sql)).await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// Undoes what was done.
+    ///
+    /// # Errors
+    /// As [`SqliteConnection::call`]: then it is undone before the connection's next use.
+    pub async fn rollback(mut self) -> Result<(), SqliteError> {
+        let undo = undo(self.depth);
+        let roll_back = move |connection: &mut Connection| match connection.is_autocommit() {
+            true => Ok(()), // SQLite has done it
+            false => connection.execute_batch(&undo),
+        };
+        self.connection.call(roll_back).await?;
+        self.has_ended = true;
+        Ok(())
+    }
+
+    /// The connection, in order and in a transaction still.
+    pub(crate) async fn connection(&mut self) -> Result<&mut SqliteConnection, SqliteError> {
+        let connection = &mut *self.connection;
+        connection.come_home().await?;
+        if connection.here()?.connection.is_autocommit() {
+            let text = "the transaction has ended: it was rolled back since a statement in it was \
+                        interrupted or failed, or a statement ended it; nothing is run outside of it";
+            return Err(SqliteError::text(SqliteErrorKind::TransactionOver, text));
+        }
+        Ok(connection)
+    }
+}
+
+impl Drop for SqliteTransaction<'_> {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            self.connection.undo = Some(undo(self.depth).into());
+        }
+    }
+}
+
+fn undo(depth: u32) -> String {
+    match depth {
+        0 => ALL.to_owned(),
+        depth => format!("ROLLBACK TO pool_{depth}; RELEASE pool_{depth}"),
+    }
+}
+
+impl fmt::Debug for SqliteTransaction<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteTransaction")
+            .field("connection", &self.connection)
+            .field("savepoint", &self.depth)
+            .finish()
+    }
+}

@@ -1,0 +1,152 @@
+//! Statements with values: [`Queries`] on SQLite, and rows as rows of values.
+//!
+//! A statement goes to the connection's thread with copies of its values, like any closure given to
+//! [`call`](SqliteConnection::call). There it is prepared once and kept.
+
+use std::sync::Arc;
+
+use pool_sql::{OwnedValue, Queries, Row, Value, ValueType};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, Params, ToSql};
+
+use crate::connection::SqliteConnection;
+use crate::error::{SqliteError, SqliteErrorKind};
+use crate::transaction::SqliteTransaction;
+
+impl Queries for SqliteConnection {
+    type Error = SqliteError;
+
+    async fn query_values(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, SqliteError> {
+        let (sql, values) = (sql.to_owned(), bound(values)?);
+        self.call(move |connection| {
+            let mut rows = Vec::new();
+            query(connection, &sql, rusqlite::params_from_iter(values), &mut rows)?;
+            Ok(rows)
+        })
+        .await
+    }
+
+    async fn execute_values(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, SqliteError> {
+        let (sql, values) = (sql.to_owned(), bound(values)?);
+        self.call(move |connection| execute(connection, &sql, values)).await
+    }
+}
+
+impl Queries for SqliteTransaction<'_> {
+    type Error = SqliteError;
+
+    async fn query_values(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<Vec<Row>, SqliteError> {
+        self.connection().await?.query_values(sql, values).await
+    }
+
+    async fn execute_values(
+        &mut self,
+        sql: &str,
+        values: &[Value<'_>],
+    ) -> Result<u64, SqliteError> {
+        self.connection().await?.execute_values(sql, values).await
+    }
+}
+
+/// Adds what a query finds.
+pub(crate) fn query(
+    connection: &Connection,
+    sql: &str,
+    values: impl Params,
+    rows: &mut Vec<Row>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(sql)?;
+    // A list in one of the driver's versions that we work with, an iterator in the other.
+    #[allow(clippy::useless_conversion)]
+    let columns: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
+    let mut found = statement.query(values)?;
+    while let Some(row) = found.next()? {
+        let value = |at| row.get_ref(at).and_then(|value| own(value, at));
+        let values = (0..columns.len()).map(value).collect::<rusqlite::Result<_>>()?;
+        rows.push(Row::new(columns.clone(), values));
+    }
+    Ok(())
+}
+
+/// Runs a statement to its end, and says how many rows it touched.
+fn execute(connection: &Connection, sql: &str, values: Vec<Bound>) -> rusqlite::Result<u64> {
+    let before = connection.total_changes();
+    let mut statement = connection.prepare_cached(sql)?;
+    let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    while rows.next()?.is_some() {}
+    // What SQLite says last is of an earlier statement, if this one touched nothing.
+    let touched = connection.total_changes() != before;
+    Ok(if touched { connection.changes() } else { 0 })
+}
+
+/// Copies of values, as SQLite takes them.
+fn bound(values: &[Value<'_>]) -> Result<Vec<Bound>, SqliteError> {
+    let bind = |(at, value): (usize, &Value<'_>)| {
+        fitting(*value).map(Bound).ok_or_else(|| {
+            let text = format!(
+                "value {}: SQLite stores no {:?} like this one: its integers end at \
+                 9223372036854775807, and NaN is none of its numbers",
+                at + 1,
+                value.value_type()
+            );
+            SqliteError::text(SqliteErrorKind::Type, text)
+        })
+    };
+    values.iter().enumerate().map(bind).collect()
+}
+
+/// One of the types that SQLite has.
+fn fitting(value: Value<'_>) -> Option<OwnedValue> {
+    Some(match value {
+        Value::Bool(yes) => OwnedValue::I64(yes.into()),
+        Value::U64(number) => OwnedValue::I64(number.try_into().ok()?),
+        Value::Timestamp(number) | Value::Time(number) => OwnedValue::I64(number),
+        Value::Date(days) => OwnedValue::I64(days.into()),
+        Value::Decimal(text) | Value::Json(text) => OwnedValue::Text(text.into()),
+        Value::Uuid(bytes) => OwnedValue::Bytes(Box::new(bytes)),
+        Value::F64(number) if number.is_nan() => return None, // it would be NULL
+        Value::Null(_) | Value::I64(_) | Value::F64(_) | Value::Text(_) | Value::Bytes(_) => {
+            value.into_owned()
+        }
+        _ => return None,
+    })
+}
+
+struct Bound(OwnedValue);
+
+impl ToSql for Bound {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match &self.0 {
+            OwnedValue::I64(number) => ValueRef::Integer(*number),
+            OwnedValue::F64(number) => ValueRef::Real(*number),
+            OwnedValue::Text(text) => ValueRef::Text(text.as_bytes()),
+            OwnedValue::Bytes(bytes) => ValueRef::Blob(bytes),
+            _ => ValueRef::Null,
+        }))
+    }
+}
+
+fn own(value: ValueRef<'_>, at: usize) -> rusqlite::Result<OwnedValue> {
+    Ok(match value {
+        ValueRef::Null => OwnedValue::Null(ValueType::Unknown),
+        ValueRef::Integer(number) => OwnedValue::I64(number),
+        ValueRef::Real(number) => OwnedValue::F64(number),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => OwnedValue::Text(text.into()),
+            Err(error) => return Err(rusqlite::Error::Utf8Error(at, error)),
+        },
+        ValueRef::Blob(bytes) => OwnedValue::Bytes(bytes.into()),
+    })
+}
