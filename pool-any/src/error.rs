@@ -10,7 +10,7 @@ use pool_sql::{PlaceholderError, PlanError};
 /// What a pool or a connection fails with.
 ///
 /// Its `Display` is the backend's own sentence: where, what, and what would help. The backend's
-/// error is reached by [`as_postgres`](Self::as_postgres) and its kin. It holds no password; what a
+/// error is reached by `as_postgres` and its kin. It holds no password; what a
 /// server says of a failed statement may quote values.
 #[derive(Clone)]
 pub struct AnyError(Source);

@@ -31,7 +31,7 @@
 //!
 //! What the engine promises (order, deadlines, cancellation, diagnosis) is in [`pool_core`]. What is
 //! here goes to the backends as it is, by an enum: a connection is the backend's own, with its
-//! rules, and [`AnyConnection::as_postgres_mut`] and its kin lead to it, and through it to the
+//! rules, and `AnyConnection::as_postgres_mut` and its kin lead to it, and through it to the
 //! driver's.
 //!
 //! * **Statements** have placeholders `$1`, `$2` on all databases, in any order and as often as needed

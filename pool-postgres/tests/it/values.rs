@@ -134,7 +134,9 @@ async fn r14_a_dropped_future_ends_its_own_statement_only() {
 
 #[tokio::test]
 async fn behind_a_pooler_every_type_comes_back_too() {
-    let server = Postgres::start().expect("PostgreSQL starts");
+    // Not UTC: what goes through the session's time zone would show.
+    let server = Postgres::builder().setting("timezone", "America/New_York");
+    let server = server.start().expect("PostgreSQL starts");
     let bouncer = PgBouncer::builder(&server).start().expect("PgBouncer starts");
     let pool = PgPool::connect(&format!("{}?pgbouncer=true", bouncer.url())).await.unwrap();
     let mut connection = pool.acquire().await.unwrap();
