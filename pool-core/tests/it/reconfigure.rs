@@ -449,7 +449,7 @@ async fn r20_a_recording_with_other_settings_in_it_is_replayed_to_the_same_end()
     let recording = pool.flight_recording();
     recording.replay().unwrap();
     let text = recording.to_string();
-    assert_eq!(text.matches("Retune(Tuning { sizes: Sizes { max_size: ").count(), 3, "{text}");
+    assert_eq!(text.matches(" Tuning { sizes: Sizes { max_size: ").count(), 3, "{text}");
     let counts = audit(&pool).counts;
     assert!(counts.ended.lifetime > 0 && counts.ended.idle > 0 && counts.shed > 0, "{counts:?}");
     assert!(counts.leaks > 0 && counts.validated > 0, "{counts:?}");

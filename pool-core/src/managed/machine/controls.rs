@@ -12,8 +12,8 @@ impl<P> State<P> {
     /// them from their birth on, and all that is due by them is done at a tick that is due now. Only
     /// what was promised stays: deadlines and places of those who wait.
     pub(crate) fn retune(&mut self, tuning: Arc<Tuning>) {
-        self.tuning = (*tuning).clone();
-        self.note(Event::Retune(tuning));
+        self.recorder.note_tuning(self.now, &tuning);
+        self.tuning = Tuning::clone(&tuning);
         self.slots.iter_mut().for_each(|(_, slot)| slot.age(&self.tuning));
         self.backoff.cap(self.now, &self.tuning);
         let sizes = self.tuning.sizes;

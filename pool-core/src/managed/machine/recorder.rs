@@ -4,7 +4,7 @@
 //! allocated with the pool. As the machine knows no clock and no I/O, the same events make the same
 //! states: a recording can be replayed, long after and elsewhere, and has to end where it ended.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::panic::Location;
 
@@ -20,7 +20,7 @@ use crate::{ErrorClass, Limits};
 const MILLISECOND: u64 = 1_000_000;
 
 /// One event into the state machine, with all that its outcome depends on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Event {
     Acquire,
     Enqueue {
@@ -63,8 +63,8 @@ pub(crate) enum Event {
     },
     TakeBack(SlotKey),
     Tick,
-    /// Shared, since it is large and rare.
-    Retune(Arc<Tuning>),
+    /// By the number of this event: the settings lie beside the ring, being large and rare.
+    Retune(u64),
     Suspend(bool),
     InvalidateAll,
     SuspectAll,
@@ -81,11 +81,22 @@ pub(crate) struct Recorder {
     /// Where the oldest lies, once the ring is full.
     oldest: usize,
     overwritten: u64,
+    /// The settings that events in the ring tell of, by the number of the event.
+    tunings: VecDeque<(u64, Arc<Tuning>)>,
 }
 
 impl Recorder {
     pub(crate) fn new(capacity: usize) -> Self {
-        Self { ring: Vec::with_capacity(capacity), capacity, oldest: 0, overwritten: 0 }
+        let (ring, tunings) = (Vec::with_capacity(capacity), VecDeque::new());
+        Self { ring, capacity, oldest: 0, overwritten: 0, tunings }
+    }
+
+    /// Notes other settings, and forgets those whose event was overwritten.
+    pub(crate) fn note_tuning(&mut self, now: Time, tuning: &Arc<Tuning>) {
+        let number = self.overwritten + self.ring.len() as u64;
+        self.note(now, Event::Retune(number));
+        self.tunings.push_back((number, tuning.clone()));
+        self.tunings.retain(|(number, _)| *number >= self.overwritten);
     }
 
     #[inline]
@@ -115,6 +126,7 @@ pub struct Recording {
     tuning: Tuning,
     seed: u64,
     events: Vec<(Time, Event)>,
+    tunings: VecDeque<(u64, Arc<Tuning>)>,
     overwritten: u64,
     end: String,
 }
@@ -125,6 +137,7 @@ impl Recording {
             tuning,
             seed,
             events: state.recorder.events(),
+            tunings: state.recorder.tunings.clone(),
             overwritten: state.recorder.overwritten,
             end: state.digest(),
         }
@@ -161,7 +174,10 @@ impl Recording {
         let mut owners = Owners::new();
         for (n, (now, event)) in self.events.iter().enumerate() {
             state.now = *now;
-            state.apply(event.clone(), &mut owners);
+            match self.tuning_of(event) {
+                Some(tuning) => state.retune(tuning.clone()),
+                None => state.apply(*event, &mut owners),
+            }
             state.check().map_err(|fault| format!("after event {n} ({event:?}): {fault}"))?;
         }
         let end = state.digest();
@@ -171,6 +187,12 @@ impl Recording {
             Err(format!("replayed to\n{end}\nbut recorded was\n{}", self.end))
         }
     }
+
+    /// The settings that an event tells of.
+    fn tuning_of(&self, event: &Event) -> Option<&Arc<Tuning>> {
+        let Event::Retune(number) = event else { return None };
+        self.tunings.iter().find(|(at, _)| at == number).map(|(_, tuning)| tuning)
+    }
 }
 
 impl fmt::Display for Recording {
@@ -179,7 +201,11 @@ impl fmt::Display for Recording {
             writeln!(f, "({} older events overwritten)", self.overwritten)?;
         }
         for (now, event) in &self.events {
-            writeln!(f, "{:>16} {event:?}", now.0)?;
+            write!(f, "{:>16} {event:?}", now.0)?;
+            match self.tuning_of(event) {
+                Some(tuning) => writeln!(f, " {tuning:?}")?,
+                None => writeln!(f)?,
+            }
         }
         write!(f, "end: {}", self.end)
     }
@@ -239,7 +265,7 @@ impl State<()> {
                 let _come_for_or_taken_back = self.waiters.stop_awaiting(self.now);
                 let _ = self.pass_time();
             }
-            Event::Retune(tuning) => self.retune(tuning),
+            Event::Retune(_) => {} // has its settings from the recording
             Event::Suspend(suspended) => self.suspend(suspended),
             Event::InvalidateAll => self.invalidate_all(),
             Event::SuspectAll => self.suspect_all(),
@@ -366,6 +392,22 @@ mod tests {
             assert_eq!(times, kept.clone().collect::<Vec<_>>(), "{capacity}");
             assert_eq!(recorder.overwritten, kept.start);
             assert_eq!(recorder.ring.len(), times.len());
+        }
+    }
+
+    #[test]
+    fn settings_are_kept_as_long_as_their_events() {
+        for (capacity, kept) in [(1, 1), (3, 2), (100, 20)] {
+            let mut state = State::<()>::new(tuning(), 1, Recorder::new(capacity));
+            for max_waiting in 0..20 {
+                state.suspend(true);
+                state.retune(Arc::new(Tuning { max_waiting, ..tuning() }));
+            }
+            let recording = Recording::take(&state, tuning(), 1);
+            let told = recording.events.iter().filter_map(|(_, event)| recording.tuning_of(event));
+            let told: Vec<_> = told.map(|tuning| tuning.max_waiting).collect();
+            assert_eq!(told, (20 - kept..20).collect::<Vec<_>>(), "{capacity}");
+            assert_eq!(recording.tunings.len(), kept);
         }
     }
 
