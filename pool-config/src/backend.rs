@@ -23,12 +23,14 @@ pub enum Backend {
 }
 
 impl Backend {
-    /// By a URL's scheme: `sqlite:`, `file:`, `postgres:`, `postgresql:`, `mysql:`, `mariadb:`.
+    /// By a URL's scheme: `sqlite:`, `file:`, `postgres:`, `postgresql:`, `mysql:`, `mariadb:`, in
+    /// any case; a driver after a plus, as SQLAlchemy has it (`postgresql+psycopg2:`), does not
+    /// count.
     pub fn of_url(url: &str) -> Option<Self> {
         if url.starts_with(":memory:") {
             return Some(Self::Sqlite);
         }
-        match url.split_once(':')?.0 {
+        match &*scheme(url)? {
             "sqlite" | "file" => Some(Self::Sqlite),
             "postgres" | "postgresql" => Some(Self::Postgres),
             "mysql" | "mariadb" => Some(Self::MySql),
@@ -44,6 +46,13 @@ impl Backend {
             Self::MySql => "mysql",
         }
     }
+}
+
+/// The scheme of a URL, in lower case and without a driver.
+pub(crate) fn scheme(url: &str) -> Option<String> {
+    let (scheme, _) = url.split_once(':')?;
+    let (scheme, _driver) = scheme.split_once('+').unwrap_or((scheme, ""));
+    Some(scheme.to_ascii_lowercase())
 }
 
 impl fmt::Display for Backend {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use pool_core::{PoolConfig, Validation};
+use pool_core::Validation;
 
+use crate::setting::Change;
 use crate::ssl::SslMode;
 
 /// The settings of a service as one plain struct, in sqlx's words: all fields are public, so that
@@ -65,18 +66,20 @@ impl DatabaseConfig {
         Self { ssl_mode: SslMode::Require, ..Self::default() }
     }
 
-    /// Puts the pool's part of it into a [`PoolConfig`]; what it does not have stays.
-    pub fn apply_to(&self, pool: PoolConfig) -> PoolConfig {
+    pub(crate) fn changes(&self) -> [Change; 8] {
         let validation = match self.test_before_acquire {
             true => Validation::Always,
             false => Validation::Never,
         };
-        pool.min_size(self.min_connections)
-            .max_size(self.max_connections)
-            .connect_timeout(self.connect_timeout)
-            .idle_timeout(self.idle_timeout)
-            .max_lifetime(self.max_lifetime)
-            .acquire_timeout(self.acquire_timeout)
-            .validation(validation)
+        [
+            Change::MinSize(self.min_connections),
+            Change::MaxSize(self.max_connections),
+            Change::ConnectTimeout(self.connect_timeout),
+            Change::IdleTimeout(self.idle_timeout),
+            Change::MaxLifetime(self.max_lifetime),
+            Change::AcquireTimeout(Some(self.acquire_timeout)),
+            Change::SslMode(self.ssl_mode),
+            Change::Validation(validation),
+        ]
     }
 }

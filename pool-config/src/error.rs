@@ -7,6 +7,7 @@ use std::fmt;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingsError {
     pub(crate) faults: Vec<SettingsFault>,
+    pub(crate) warnings: Vec<String>,
 }
 
 /// One thing that is wrong with the settings.
@@ -23,8 +24,15 @@ pub struct SettingsFault {
 
 impl SettingsFault {
     pub(crate) fn new(place: impl fmt::Display, value: Option<&str>, expected: String) -> Self {
+        let value = value.filter(|value| !may_be_secret(value));
         Self { place: place.to_string(), value: value.map(cut), expected }
     }
+}
+
+/// Whether a value looks like a URL, or has a password in it, that stands in the wrong place.
+fn may_be_secret(value: &str) -> bool {
+    let value = value.to_ascii_lowercase();
+    ["://", "@", "password", "secret", "token"].iter().any(|part| value.contains(part))
 }
 
 /// The beginning of a text; nobody's settings are longer.
@@ -40,6 +48,11 @@ impl SettingsError {
     /// What is wrong; at least one thing.
     pub fn faults(&self) -> &[SettingsFault] {
         &self.faults
+    }
+
+    /// What is odd besides, and may be the reason: names that look like settings and are none.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 }
 
@@ -59,7 +72,7 @@ impl fmt::Display for SettingsError {
         for (i, fault) in self.faults.iter().enumerate() {
             write!(f, "{} {fault}", if i == 0 { ":" } else { ";" })?;
         }
-        Ok(())
+        self.warnings.iter().try_for_each(|warning| write!(f, "; {warning}"))
     }
 }
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
-use serde::ser::{Serialize, Serializer};
 
 /// The part of a configuration file that is about the pool, for a field of your own configuration
 /// struct. It reads a table of any format that serde reads, with the words of
@@ -31,7 +30,8 @@ use serde::ser::{Serialize, Serializer};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct PoolSettings {
-    pub(crate) entries: Vec<(String, String)>,
+    /// A value that is none stands for nothing, such as `null`.
+    pub(crate) entries: Vec<(String, Option<String>)>,
 }
 
 impl PoolSettings {
@@ -39,7 +39,7 @@ impl PoolSettings {
     pub fn new<W: Into<String>, V: Into<String>>(
         entries: impl IntoIterator<Item = (W, V)>,
     ) -> Self {
-        let entries = entries.into_iter().map(|(word, value)| (word.into(), value.into()));
+        let entries = entries.into_iter().map(|(word, value)| (word.into(), Some(value.into())));
         Self { entries: entries.collect() }
     }
 }
@@ -74,14 +74,8 @@ impl<'de> Deserialize<'de> for PoolSettings {
     }
 }
 
-impl Serialize for PoolSettings {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.entries.iter().map(|(word, value)| (word, value)))
-    }
-}
-
-/// A value as text. Nothing at all is `none`.
-struct Scalar(String);
+/// A value as text, or nothing.
+struct Scalar(Option<String>);
 
 impl<'de> Deserialize<'de> for Scalar {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -95,27 +89,27 @@ impl<'de> Deserialize<'de> for Scalar {
             }
 
             fn visit_bool<E: Error>(self, value: bool) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+                Ok(Scalar(Some(value.to_string())))
             }
 
             fn visit_i64<E: Error>(self, value: i64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+                Ok(Scalar(Some(value.to_string())))
             }
 
             fn visit_u64<E: Error>(self, value: u64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+                Ok(Scalar(Some(value.to_string())))
             }
 
             fn visit_f64<E: Error>(self, value: f64) -> Result<Scalar, E> {
-                Ok(Scalar(value.to_string()))
+                Ok(Scalar(Some(value.to_string())))
             }
 
             fn visit_str<E: Error>(self, value: &str) -> Result<Scalar, E> {
-                Ok(Scalar(value.into()))
+                Ok(Scalar(Some(value.into())))
             }
 
             fn visit_unit<E: Error>(self) -> Result<Scalar, E> {
-                Ok(Scalar("none".into()))
+                Ok(Scalar(None))
             }
 
             fn visit_none<E: Error>(self) -> Result<Scalar, E> {
@@ -142,17 +136,28 @@ impl<'de> Deserialize<'de> for Scalar {
 
 #[cfg(test)]
 mod tests {
+    use pool_core::PoolConfig;
+
     use super::*;
+    use crate::Loader;
 
     #[test]
     fn a_table_of_all_kinds_of_values_is_read() {
         let json = r#"{"max_size": 20, "lifetime_jitter": 0.1, "pool_pre_ping": true,
             "idle_timeout": null, "reuse": "fifo", "validation": {"if_idle_for": "3s"}}"#;
         let settings: PoolSettings = serde_json::from_str(json).unwrap();
-        let values: Vec<_> = settings.entries.iter().map(|(_, value)| &**value).collect();
-        assert_eq!(values, ["20", "0.1", "true", "none", "fifo", "3s"]);
-        let again = serde_json::to_string(&settings).unwrap();
-        assert_eq!(serde_json::from_str::<PoolSettings>(&again).unwrap(), settings);
+        let values: Vec<_> = settings.entries.iter().map(|(_, value)| value.as_deref()).collect();
+        let wanted = [Some("20"), Some("0.1"), Some("true"), None, Some("fifo"), Some("3s")];
+        assert_eq!(values, wanted);
+    }
+
+    #[test]
+    fn null_says_nothing_but_where_it_is_no_limit() {
+        let json = r#"{"name": null, "sqlite_path": null, "max_size": null, "max_lifetime": null}"#;
+        let loader = Loader::new().file("f", &serde_json::from_str(json).unwrap());
+        let loaded = loader.load().unwrap();
+        assert_eq!(loaded.config, PoolConfig::default().max_lifetime(None));
+        assert_eq!(loaded.database, None);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! [`Layer`]: what one source sets, each setting once.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::SettingsFault;
 use crate::setting::{Change, Setting};
@@ -13,6 +13,8 @@ use crate::words::{Place, Reading, known};
 #[derive(Debug, Default)]
 pub(crate) struct Layer {
     changes: BTreeMap<Setting, (Change, Source)>,
+    /// Settings about which something was said that makes no sense.
+    broken: BTreeSet<Setting>,
 }
 
 impl Layer {
@@ -33,23 +35,44 @@ impl Layer {
         let Some(reading) = Reading::of(name, place) else {
             return Err(SettingsFault::new(source, None, unknown(name, place)));
         };
-        match reading.read(value) {
+        let added = match reading.read(value) {
             Ok(change) => self.put(change, source),
+            // The rest of a password may stand in a URL where a parameter is looked for.
+            Err(want) if place == Place::Url => Err(SettingsFault::new(source, None, want)),
             Err(want) => Err(SettingsFault::new(source, Some(value), want)),
+        };
+        if added.is_err() {
+            self.broken.insert(reading.setting());
+        }
+        added
+    }
+
+    /// Adds that nothing stands under a name.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub(crate) fn add_none(
+        &mut self,
+        name: &str,
+        place: Place,
+        source: Source,
+    ) -> Result<(), SettingsFault> {
+        match Reading::of(name, place) {
+            None => Err(SettingsFault::new(source, None, unknown(name, place))),
+            Some(reading) => match Change::none(reading.setting()) {
+                Some(none) => self.put(none, source),
+                None => Ok(()),
+            },
         }
     }
 
     /// Adds a setting.
-    ///
-    /// # Errors
-    /// It is there already, with another value.
-    pub(crate) fn put(&mut self, change: Change, source: Source) -> Result<(), SettingsFault> {
+    fn put(&mut self, change: Change, source: Source) -> Result<(), SettingsFault> {
         match self.changes.entry(change.setting()) {
             Entry::Vacant(free) => drop(free.insert((change, source))),
             Entry::Occupied(taken) if taken.get().0 == change => {}
             Entry::Occupied(taken) => {
-                let (other, place) = taken.get();
-                let name = change.setting().name();
+                let ((other, place), name) = (taken.get(), change.setting().name());
                 let want = format!(
                     "want the same {name} as {place} ({}), or only one of the two",
                     other.show()
@@ -70,6 +93,10 @@ impl Layer {
             Some((Change::SslMode(mode), _)) => Some(*mode),
             _ => None,
         }
+    }
+
+    pub(crate) fn broken(&self) -> impl Iterator<Item = Setting> {
+        self.broken.iter().copied()
     }
 
     pub(crate) fn take(&mut self, setting: Setting) -> Option<(Change, Source)> {

@@ -68,30 +68,25 @@ impl Loaded {
     }
 
     /// All settings of the pool as variables of the environment, which [`Loader`](crate::Loader)
-    /// reads as the same settings. The URL is not among them.
+    /// reads as the same settings. The URL is not among them, nor is an empty name.
     pub fn to_env(&self) -> Vec<(&'static str, String)> {
         let pool = Change::all_of(&self.config);
         let pool = pool.into_iter().map(|change| (change.setting().env_name(), change.show()));
         pool.filter(|(_, value)| !value.is_empty()).collect()
-    }
-
-    /// What is said of more than the pool, and is shown.
-    fn shown_others(&self) -> impl Iterator<Item = &Change> {
-        use Change::{LogEvents, LogLevel, Metrics, SslMode};
-        let is_shown = |change: &&Change| {
-            matches!(change, SslMode(_) | Metrics(_) | LogEvents(_) | LogLevel(_))
-        };
-        self.others.values().filter(is_shown)
     }
 }
 
 impl fmt::Display for Loaded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(database) = &self.database {
-            writeln!(f, "{:18} {}", "database", database.backend)?;
+            let source = [Setting::Url, Setting::SqlitePath]
+                .into_iter()
+                .find_map(|setting| self.sources.get(&setting))
+                .unwrap_or(&Source::Default);
+            writeln!(f, "{:18} {:10} {source}", "database", database.backend.as_str())?;
         }
         let pool = Change::all_of(&self.config);
-        for change in pool.iter().chain(self.shown_others()) {
+        for change in pool.iter().chain(self.others.values()) {
             let (setting, source) = (change.setting(), self.source(change.setting()));
             writeln!(f, "{:18} {:10} {source}", setting.name(), change.show())?;
         }

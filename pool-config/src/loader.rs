@@ -4,12 +4,12 @@
 //! the backend's own values, preset, file, URL, environment, program. What is wrong is collected on
 //! the way and told at the end, all at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
 
 use pool_core::PoolConfig;
-use pool_sql::Secret;
+use pool_sql::ServerUrl;
 
 use crate::database_config::DatabaseConfig;
 use crate::error::{SettingsError, SettingsFault};
@@ -21,8 +21,8 @@ use crate::preset::Preset;
 use crate::setting::{Change, Setting};
 use crate::source::Source;
 use crate::ssl::SslMode;
-use crate::target::{Database, Places};
-use crate::url::split;
+use crate::target::{Chosen, Database, Mode, Places};
+use crate::url::{plain, split};
 use crate::words::{Place, Reading};
 
 type Changing = Box<dyn FnOnce(PoolConfig) -> PoolConfig>;
@@ -116,13 +116,14 @@ impl Loader {
     }
 
     /// Takes all settings of a [`DatabaseConfig`], whatever the other sources say.
-    pub fn database_config(self, config: &DatabaseConfig) -> Self {
-        let DatabaseConfig { ssl_mode, .. } = *config;
-        let config = config.clone();
-        self.change(move |pool| config.apply_to(pool)).ssl_mode(ssl_mode)
+    pub fn database_config(mut self, config: &DatabaseConfig) -> Self {
+        for change in config.changes() {
+            self.code.set(change, Source::Code);
+        }
+        self
     }
 
-    /// Changes settings after all sources were read; what is changed here counts. Later calls are
+    /// Changes settings after all sources were read; what is different then counts. Later calls are
     /// right over earlier ones.
     pub fn change(mut self, change: impl FnOnce(PoolConfig) -> PoolConfig + 'static) -> Self {
         self.change = Some(match self.change {
@@ -156,45 +157,38 @@ impl Loader {
         self,
         base: impl FnOnce(Option<&Database>) -> PoolConfig,
     ) -> Result<Loaded, SettingsError> {
-        let (mut faults, mut warnings) = (Vec::new(), Vec::new());
+        let mut found = Findings::default();
         let mut code = self.code;
-        let mut env = read_env(&self.env, &mut faults, &mut warnings);
-        let files = self.files.iter().map(|file| read_file(file, &mut faults));
-        let mut files: Vec<_> = files.collect();
+        let mut env = found.env(&self.env);
+        let mut files: Vec<_> = self.files.iter().map(|file| found.file(file)).collect();
 
-        let given = code.take(Setting::Url);
-        let mut named = |setting| {
-            let mut layers = [&mut code, &mut env].into_iter().chain(&mut files);
-            layers.find_map(|layer| layer.take(setting))
+        // What chooses among databases and presets: of each the strongest counts.
+        let mut take = |setting| {
+            let layers = [&mut code, &mut env].into_iter().chain(&mut files);
+            let all: Vec<_> = layers.filter_map(|layer| layer.take(setting)).collect();
+            all.into_iter().next()
         };
-        let preset = named(Setting::Preset);
-        let (url, mode, sqlite_path) = match self.knows_database {
-            true => (given, None, None),
-            false => (named(Setting::Url), named(Setting::Mode), named(Setting::SqlitePath)),
+        let preset = take(Setting::Preset);
+        let url = take(Setting::Url);
+        let mut places = Places {
+            mode: take(Setting::Mode).and_then(|(mode, source)| Some((mode.mode()?, source))),
+            url: url.and_then(|(url, source)| Some((url.secret()?, source))),
+            sqlite_path: take(Setting::SqlitePath)
+                .and_then(|(path, source)| Some((path.secret()?, source))),
         };
-        let source = |of: &Option<(_, Source)>| of.as_ref().map(|(_, source)| source.clone());
-        let (url_source, mode_source) = (source(&url), source(&mode));
-
-        let url = url.and_then(|url| read_url(url, &mut faults));
-        let places = Places {
-            mode: mode.and_then(|(mode, _)| mode.into_mode()),
-            url: url.as_ref().map(|(url, _)| url.clone()),
-            sqlite_path: sqlite_path.map(|(path, _)| path.show()),
+        if self.knows_database {
+            let given = places.url.filter(|(_, source)| *source == Source::Code);
+            places = Places { url: given, ..Places::default() };
+        }
+        let mode = places.mode.as_ref().map(|(mode, _)| *mode);
+        let chosen = found.choose(places);
+        let (database, url_layer) = match chosen.clone() {
+            Some((database, setting, source)) => found.split(database, &source.of(setting)),
+            None => (None, Layer::default()),
         };
-        let database = places.choose().unwrap_or_else(|(setting, want)| {
-            let source = if setting == Setting::Mode { mode_source } else { url_source };
-            let place = source.unwrap_or(Source::Code).of(setting);
-            faults.push(SettingsFault::new(place, None, want));
-            None
-        });
-        let is_used = |url: &Secret| database.as_ref().is_none_or(|used| used.url == *url);
-        let url_layer = url.filter(|(url, _)| is_used(url)).map(|(_, layer)| layer);
         let preset = match preset {
-            Some((Change::Preset(preset), _)) => Some(preset),
-            _ if database.as_ref().is_some_and(|database| database.is_supabase) => {
-                Preset::named("supabase").ok()
-            }
-            _ => None,
+            Some((preset, source)) => preset.preset().map(|preset| (preset, Some(source))),
+            None => mode.and_then(Mode::preset).map(|preset| (preset, None)),
         };
 
         let base = base(database.as_ref());
@@ -202,27 +196,35 @@ impl Loader {
             Some(change) => change(base),
             None => base,
         });
-        merge.lay(preset.map(read_preset).unwrap_or_default());
-        files.into_iter().rev().for_each(|file| merge.lay(file));
-        let url_ssl = url_layer.as_ref().and_then(Layer::ssl_mode);
-        merge.lay(url_layer.unwrap_or_default());
-        merge.lay(env);
-        merge.lay(code);
+        if let Some((_, setting, source)) = chosen {
+            merge.note(setting, Some(source));
+        }
+        if let Some((preset, source)) = preset {
+            merge.lay(read_preset(preset));
+            merge.note(Setting::Preset, source);
+        }
+        let url_ssl = url_layer.ssl_mode();
+        for layer in files.into_iter().rev().chain([url_layer, env, code]) {
+            found.broken.extend(layer.broken());
+            merge.lay(layer);
+        }
+        merge.settle_sizes(&mut found.faults);
         if let Some(change) = self.change {
             merge.change(change);
         }
-        let mut loaded = merge.finish(&mut faults);
+        let mut loaded = merge.finish(&found.broken, &mut found.faults);
         if let (Some(ours), Some(urls)) = (loaded.ssl_mode(), url_ssl)
             && ours < urls
         {
             let source = loaded.source(Setting::SslMode);
-            warnings.push(format!("ssl_mode is {ours} by {source}: weaker than the URL's {urls}"));
+            let warning = format!("ssl_mode is {ours} by {source}: weaker than the URL's {urls}");
+            found.warnings.push(warning);
         }
+        let Findings { faults, warnings, .. } = found;
         if !faults.is_empty() {
-            return Err(SettingsError { faults });
+            return Err(SettingsError { faults, warnings });
         }
-        loaded.database = database;
-        loaded.warnings = warnings;
+        (loaded.database, loaded.warnings) = (database, warnings);
         Ok(loaded)
     }
 
@@ -232,64 +234,91 @@ impl Loader {
     }
 }
 
-/// The settings among the variables.
-fn read_env(
-    variables: &[(OsString, OsString)],
-    faults: &mut Vec<SettingsFault>,
-    warnings: &mut Vec<String>,
-) -> Layer {
-    let mut layer = Layer::default();
-    // What is given later for the same name takes the place of what was given before.
-    let variables: BTreeMap<_, _> = variables.iter().map(|(name, value)| (name, value)).collect();
-    for (name, value) in variables {
-        let Some(name) = name.to_str() else { continue };
-        if Reading::of(name, Place::Env).is_none() {
-            if name.starts_with(PREFIX) {
-                let source = Source::Environment(name.to_owned());
-                warnings.push(format!("{source}: {}", unknown(name, Place::Env)));
+/// What is found out while the sources are read.
+#[derive(Default)]
+struct Findings {
+    faults: Vec<SettingsFault>,
+    warnings: Vec<String>,
+    /// Settings about which something was said that makes no sense.
+    broken: BTreeSet<Setting>,
+}
+
+impl Findings {
+    /// The settings among the variables.
+    fn env(&mut self, variables: &[(OsString, OsString)]) -> Layer {
+        let mut layer = Layer::default();
+        // What is given later for the same name takes the place of what was given before.
+        let variables: BTreeMap<_, _> =
+            variables.iter().map(|(name, value)| (name, value)).collect();
+        for (name, value) in variables {
+            let Some(name) = name.to_str() else { continue };
+            let source = Source::Environment(name.to_owned());
+            if Reading::of(name, Place::Env).is_none() {
+                if name.starts_with(PREFIX) {
+                    self.warnings.push(format!("{source}: {}", unknown(name, Place::Env)));
+                }
+                continue;
             }
-            continue;
+            let added = match value.to_str() {
+                Some(value) => layer.add(name, value, Place::Env, source),
+                None => Err(SettingsFault::new(source, None, "want UTF-8".into())),
+            };
+            self.faults.extend(added.err());
         }
-        let source = Source::Environment(name.to_owned());
-        let added = match value.to_str() {
-            Some(value) => layer.add(name, value, Place::Env, source),
-            None => Err(SettingsFault::new(source, None, "want UTF-8".into())),
+        layer
+    }
+
+    fn file(&mut self, (file, settings): &(String, PoolSettings)) -> Layer {
+        let mut layer = Layer::default();
+        for (key, value) in &settings.entries {
+            let source = Source::File { file: file.clone(), key: key.clone() };
+            let added = match value {
+                Some(value) => layer.add(key, value, Place::Key, source),
+                None => layer.add_none(key, Place::Key, source),
+            };
+            self.faults.extend(added.err());
+        }
+        layer
+    }
+
+    /// Which database is used.
+    fn choose(&mut self, places: Places) -> Option<Chosen> {
+        let mode = places.mode.clone();
+        let chosen = places.choose().unwrap_or_else(|fault| {
+            self.faults.push(fault);
+            None
+        });
+        if let (Some((mode, source)), None, true) = (mode, &chosen, self.faults.is_empty()) {
+            let want = if mode == Mode::Sqlite { Setting::SqlitePath } else { Setting::Url };
+            let want = want.env_name();
+            self.warnings.push(format!("{source} is {mode}, but {want} is not set: no database"));
+        }
+        chosen
+    }
+
+    /// The database with the URL for its driver, and the settings that stood in it.
+    fn split(&mut self, database: Database, place: &str) -> (Option<Database>, Layer) {
+        let mut layer = Layer::default();
+        let split = match split(database.url.expose()) {
+            Ok(split) => split,
+            Err(want) => {
+                self.faults.push(SettingsFault::new(place, None, want.into()));
+                return (None, layer);
+            }
         };
-        faults.extend(added.err());
-    }
-    layer
-}
-
-/// The URL for the driver, and the settings that stood in it.
-fn read_url(
-    (url, source): (Change, Source),
-    faults: &mut Vec<SettingsFault>,
-) -> Option<(Secret, Layer)> {
-    let Change::Url(url) = url else { return None };
-    let split = match split(url.expose()) {
-        Ok(split) => split,
-        Err(want) => {
-            faults.push(SettingsFault::new(source.of(Setting::Url), None, want.into()));
-            return None;
+        for (name, value) in split.pool {
+            let source = Source::Url(name.clone());
+            let added = match ServerUrl::decode(&value) {
+                Ok(value) => layer.add(&plain(&name), &value, Place::Url, source),
+                Err(want) => Err(SettingsFault::new(source, None, want.into())),
+            };
+            self.faults.extend(added.err());
         }
-    };
-    let mut layer = Layer::default();
-    for (name, value) in split.pool {
-        faults.extend(layer.add(&name, &value, Place::Url, Source::Url(name.clone())).err());
+        if let Some((name, mode)) = split.ssl {
+            layer.set(Change::SslMode(mode), Source::Url(name));
+        }
+        (Some(Database { url: split.url, ..database }), layer)
     }
-    if let Some((name, mode)) = split.ssl {
-        layer.set(Change::SslMode(mode), Source::Url(name));
-    }
-    Some((split.url, layer))
-}
-
-fn read_file((file, settings): &(String, PoolSettings), faults: &mut Vec<SettingsFault>) -> Layer {
-    let mut layer = Layer::default();
-    for (key, value) in &settings.entries {
-        let source = Source::File { file: file.clone(), key: key.clone() };
-        faults.extend(layer.add(key, value, Place::Key, source).err());
-    }
-    layer
 }
 
 fn read_preset(preset: &'static Preset) -> Layer {

@@ -135,7 +135,7 @@ settings! {
         /// Which database is used, where several are set up.
         Mode "database_mode" "DATABASE_MODE": Mode,
         /// The file of an SQLite database.
-        SqlitePath "sqlite_path" "SQLITE_DB_PATH": String,
+        SqlitePath "sqlite_path" "SQLITE_DB_PATH": Secret,
         /// Whether metrics are wanted.
         Metrics "metrics" "DB_POOL_METRICS": bool,
         /// Whether the pool's events are to be logged.
@@ -158,10 +158,44 @@ impl Change {
         }
     }
 
-    pub(crate) fn into_mode(self) -> Option<Mode> {
+    /// What nothing means, such as `null` in a file: no limit, where there can be none.
+    pub(crate) fn none(setting: Setting) -> Option<Self> {
+        use Setting::{
+            AcquireTimeout, IdleTimeout, Keepalive, LeakAfter, MaxIdle, MaxLifetime, MaxWaiting,
+        };
+        match setting {
+            MaxIdle | MaxWaiting | AcquireTimeout | IdleTimeout | MaxLifetime | Keepalive
+            | LeakAfter => Self::read(setting, "none").ok(),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn mode(self) -> Option<Mode> {
         match self {
             Self::Mode(mode) => Some(mode),
             _ => None,
         }
+    }
+
+    pub(crate) fn preset(self) -> Option<&'static Preset> {
+        match self {
+            Self::Preset(preset) => Some(preset),
+            _ => None,
+        }
+    }
+
+    /// What names a database.
+    pub(crate) fn secret(self) -> Option<Secret> {
+        match self {
+            Self::Url(url) => Some(url),
+            Self::SqlitePath(path) => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether it is no setting of the pool and [`Loaded`](crate::Loaded) tells it.
+    pub(crate) fn is_kept(&self) -> bool {
+        use Change::{LogEvents, LogLevel, Metrics, SslMode};
+        matches!(self, SslMode(_) | Metrics(_) | LogEvents(_) | LogLevel(_))
     }
 }

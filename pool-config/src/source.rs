@@ -5,7 +5,7 @@ use std::fmt;
 use crate::setting::Setting;
 
 /// Where a setting's value comes from; the first of them that has one counts.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Source {
     /// The program.
@@ -23,11 +23,24 @@ pub enum Source {
     },
     /// A preset, by its name.
     Preset(&'static str),
-    /// The backend's own value.
+    /// Nobody said anything: the backend's own value, or the program's for that case.
     Default,
 }
 
 impl Source {
+    /// Whether it counts over another one.
+    pub(crate) fn is_stronger_than(&self, other: &Self) -> bool {
+        let rank = |source: &Self| match source {
+            Self::Code => 0,
+            Self::Environment(_) => 1,
+            Self::Url(_) => 2,
+            Self::File { .. } => 3,
+            Self::Preset(_) => 4,
+            Self::Default => 5,
+        };
+        rank(self) < rank(other)
+    }
+
     /// Where a setting stands, by its name there if it has one, else by its own.
     pub(crate) fn of(&self, setting: Setting) -> String {
         match self {

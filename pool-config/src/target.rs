@@ -3,7 +3,10 @@
 use pool_sql::Secret;
 
 use crate::backend::Backend;
+use crate::error::SettingsFault;
+use crate::preset::Preset;
 use crate::setting::Setting;
+use crate::source::Source;
 use crate::term::words;
 
 words! {
@@ -28,6 +31,16 @@ impl Mode {
             Self::MySql => Backend::MySql,
         }
     }
+
+    /// What lies below all else if no preset is named.
+    pub(crate) fn preset(self) -> Option<&'static Preset> {
+        let name = match self {
+            Self::Sqlite => "sqlite_app",
+            Self::Supabase => "supabase",
+            Self::Postgres | Self::MySql => return None,
+        };
+        Preset::named(name).ok()
+    }
 }
 
 /// The database that the settings name.
@@ -42,56 +55,77 @@ pub struct Database {
     pub url: Secret,
 }
 
-/// What is set of which database to use.
+/// What is set of which database to use, and where.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    pub(crate) mode: Option<Mode>,
-    pub(crate) url: Option<Secret>,
-    pub(crate) sqlite_path: Option<String>,
+    pub(crate) mode: Option<(Mode, Source)>,
+    pub(crate) url: Option<(Secret, Source)>,
+    pub(crate) sqlite_path: Option<(Secret, Source)>,
 }
 
+/// The one that is used; where it stands, and by which setting.
+pub(crate) type Chosen = (Database, Setting, Source);
+
 impl Places {
-    /// The one that is used.
+    /// The one that is used. None is named where the one that the mode chooses is not there.
     ///
     /// # Errors
-    /// Which settings do not go together, and what would be right.
-    pub(crate) fn choose(self) -> Result<Option<Database>, (Setting, String)> {
+    /// What does not go together, and what would be right.
+    pub(crate) fn choose(self) -> Result<Option<Chosen>, SettingsFault> {
         let Self { mode, url, sqlite_path } = self;
-        let backend = |url: &Secret| Backend::of_url(url.expose());
-        let file = |path: String| Database {
-            backend: Backend::Sqlite,
-            is_supabase: false,
-            url: path.into(),
+        let by_path = |(url, source): (Secret, Source)| {
+            let database = Database { backend: Backend::Sqlite, is_supabase: false, url };
+            (database, Setting::SqlitePath, source)
         };
         match (mode, url, sqlite_path) {
-            (Some(Mode::Sqlite), _, Some(path)) => Ok(Some(file(path))),
-            (Some(mode), Some(url), _) => {
+            (Some((Mode::Sqlite, _)), _, Some(path)) => Ok(Some(by_path(path))),
+            (Some((mode, mode_source)), Some((url, source)), _) => {
                 let wanted = mode.backend();
-                let named = backend(&url).unwrap_or(wanted);
-                if named != wanted {
-                    let want = match mode {
-                        Mode::Sqlite => "SQLITE_DB_PATH".into(),
-                        _ => format!("a URL of {wanted}, not of {named}"),
-                    };
-                    return Err((Setting::Mode, format!("with {mode} want {want}")));
+                match Backend::of_url(url.expose()) {
+                    // libpq's other form: it has no scheme.
+                    None if wanted == Backend::Postgres && !url.expose().contains("://") => {}
+                    None => {
+                        let place = source.of(Setting::Url);
+                        return Err(SettingsFault::new(place, None, SCHEMES.into()));
+                    }
+                    Some(named) if named != wanted => {
+                        let want = match mode {
+                            Mode::Sqlite => "SQLITE_DB_PATH".into(),
+                            _ => format!("a URL of {wanted}, not of {named}"),
+                        };
+                        let want = format!("with {mode} want {want}");
+                        return Err(SettingsFault::new(mode_source.of(Setting::Mode), None, want));
+                    }
+                    Some(_) => {}
                 }
                 let is_supabase = mode == Mode::Supabase;
-                Ok(Some(Database { backend: wanted, is_supabase, url }))
+                let database = Database { backend: wanted, is_supabase, url };
+                Ok(Some((database, Setting::Url, source)))
             }
-            (Some(mode), None, _) => {
-                let want = if mode == Mode::Sqlite { "SQLITE_DB_PATH" } else { "DATABASE_URL" };
-                Err((Setting::Mode, format!("with {mode} want {want} as well")))
+            (Some(_), None, _) => Ok(None),
+            (None, Some((_, source)), Some((path, path_source)))
+                if path_source.is_stronger_than(&source) =>
+            {
+                Ok(Some(by_path((path, path_source))))
             }
-            (None, Some(_), Some(_)) => {
-                let want = "want DATABASE_MODE to say which of DATABASE_URL and SQLITE_DB_PATH \
-                            is used, or only one of them";
-                Err((Setting::Url, want.into()))
+            (None, Some((_, source)), Some((_, path_source)))
+                if !source.is_stronger_than(&path_source) =>
+            {
+                let want = format!(
+                    "want a database mode that says whether this or the SQLite file ({}) is used, \
+                     or only one of them",
+                    path_source.of(Setting::SqlitePath)
+                );
+                Err(SettingsFault::new(source.of(Setting::Url), None, want))
             }
-            (None, Some(url), None) => match backend(&url) {
-                Some(backend) => Ok(Some(Database { backend, is_supabase: false, url })),
-                None => Err((Setting::Url, SCHEMES.into())),
+            (None, Some((url, source)), _) => match Backend::of_url(url.expose()) {
+                Some(backend) => {
+                    let database = Database { backend, is_supabase: false, url };
+                    Ok(Some((database, Setting::Url, source)))
+                }
+                None => Err(SettingsFault::new(source.of(Setting::Url), None, SCHEMES.into())),
             },
-            (None, None, path) => Ok(path.map(file)),
+            (None, None, path) => Ok(path.map(by_path)),
         }
     }
 }

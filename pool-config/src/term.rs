@@ -26,7 +26,7 @@ impl Term for String {
 /// It is not shown.
 impl Term for Secret {
     fn read(text: &str) -> Result<Self, String> {
-        Ok(text.to_owned().into())
+        Ok(text.trim().to_owned().into())
     }
 
     fn show(&self) -> String {
@@ -46,7 +46,7 @@ impl Term for u32 {
 
 impl Term for usize {
     fn read(text: &str) -> Result<Self, String> {
-        u32::read(text).map(|number| number as Self)
+        text.trim().parse().map_err(|_| "want a number".into())
     }
 
     fn show(&self) -> String {
@@ -78,8 +78,16 @@ impl Term for bool {
     }
 }
 
+/// Of a number alone, in seconds: more is meant in another unit.
+const LONGEST: f64 = 10.0 * 365.0 * 86_400.0;
+
 impl Term for Duration {
     fn read(text: &str) -> Result<Self, String> {
+        if text.trim().parse().is_ok_and(|seconds: f64| seconds > LONGEST) {
+            return Err("a number alone is in seconds, and those are years: want a unit, such as \
+                        15m or 250ms"
+                .into());
+        }
         duration::parse(text).map_err(|error| error.to_string())
     }
 

@@ -2,7 +2,7 @@
 
 use pool_sql::{Secret, ServerUrl};
 
-use crate::backend::Backend;
+use crate::backend::{Backend, scheme};
 use crate::ssl::SslMode;
 use crate::words::{Place, Reading};
 
@@ -11,7 +11,7 @@ use crate::words::{Place, Reading};
 pub(crate) struct Split {
     /// What is for the driver.
     pub(crate) url: Secret,
-    /// The pool's parameters, decoded, in their order.
+    /// The pool's parameters in their order, as they stand there.
     pub(crate) pool: Vec<(String, String)>,
     /// What the driver's part says of TLS, and by which parameter.
     pub(crate) ssl: Option<(String, SslMode)>,
@@ -20,23 +20,32 @@ pub(crate) struct Split {
 /// What stands before such an @ may be a password.
 const AT: &str = "an @ in a parameter: want %2F, %3F and %40 for /, ? and @ in user and password";
 
-/// Takes the pool's parameters out. What is no URL of a kind that is known stays as it is.
+/// A parameter's name as settings have it.
+pub(crate) fn plain(name: &str) -> String {
+    name.replace('-', "_")
+}
+
+/// Takes the pool's parameters out, and writes the scheme as drivers know it. What is no URL of a
+/// kind that is known stays as it is.
 ///
 /// # Errors
 /// What would be right; it quotes nothing.
 pub(crate) fn split(url: &str) -> Result<Split, &'static str> {
-    let whole = || Split { url: url.to_owned().into(), pool: Vec::new(), ssl: None };
-    let Some(backend) = Backend::of_url(url) else { return Ok(whole()) };
+    let whole = |url: String| Split { url: url.into(), pool: Vec::new(), ssl: None };
+    let (Some(backend), Some(scheme)) = (Backend::of_url(url), scheme(url)) else {
+        return Ok(whole(url.to_owned()));
+    };
+    let (_, rest) = url.split_once(':').unwrap_or_default();
     if backend != Backend::Sqlite {
         // Where the password ends is for those to say who know.
-        let (_, rest) = url.split_once(':').unwrap_or_default();
         ServerUrl::split(rest.strip_prefix("//").unwrap_or(rest))?;
     }
-    let Some((base, query)) = url.split_once('?') else { return Ok(whole()) };
+    let url = format!("{scheme}:{rest}");
+    let Some((base, query)) = url.split_once('?') else { return Ok(whole(url)) };
     let (mut pool, mut ssl, mut kept) = (Vec::new(), None, Vec::new());
     for pair in query.split('&') {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let plain = name.replace('-', "_");
+        let plain = plain(name);
         if name.contains('@') {
             return Err(AT);
         }
@@ -49,12 +58,9 @@ pub(crate) fn split(url: &str) -> Result<Split, &'static str> {
             }
             kept.push(pair);
         } else if value.contains('@') {
-            return Err(
-                "an @ in a parameter of the pool: want %2F, %3F and %40 for /, ? and @ in \
-                        user and password",
-            );
-        } else if !value.is_empty() {
-            pool.push((plain, ServerUrl::decode(value)?));
+            return Err(AT);
+        } else {
+            pool.push((name.to_owned(), value.to_owned()));
         }
     }
     let query = if kept.is_empty() { String::new() } else { format!("?{}", kept.join("&")) };
@@ -83,10 +89,8 @@ mod tests {
         let Split { url, pool, ssl } = split(url).unwrap();
         let rest = "postgresql://user:pass@host:5432/db?sslmode=verify-full&connect_timeout=3";
         assert_eq!(url.expose(), rest);
-        assert_eq!(
-            pool,
-            [("connection_limit".into(), "20".into()), ("pool_timeout".into(), "10".into())]
-        );
+        let pool: Vec<_> = pool.iter().map(|(name, value)| (&**name, &**value)).collect();
+        assert_eq!(pool, [("connection_limit", "20"), ("pool_timeout", "10"), ("max-size", "")]);
         assert_eq!(ssl, Some(("sslmode".into(), SslMode::VerifyFull)));
     }
 
@@ -109,6 +113,27 @@ mod tests {
         }
         let url = "postgres://me:p%3Fmax_size=1@host/db";
         assert_eq!(split(url).unwrap().url.expose(), url);
+    }
+
+    #[test]
+    fn a_scheme_is_written_as_drivers_know_it() {
+        for url in ["PostgreSQL://h/d", "postgresql+psycopg2://h/d?max_size=1"] {
+            assert_eq!(split(url).unwrap().url.expose(), "postgresql://h/d");
+        }
+    }
+
+    #[test]
+    fn what_implies_tls_counts_unless_it_is_said() {
+        for (query, mode) in [
+            ("ssl=true", SslMode::Require),
+            ("sslrootcert=system", SslMode::VerifyFull),
+            ("sslmode=prefer&ssl=true", SslMode::Prefer),
+            ("ssl=true&sslmode=prefer", SslMode::Prefer),
+            ("ssl-ca=ca.pem", SslMode::VerifyCa),
+        ] {
+            let found = split(&format!("postgres://h/d?{query}")).unwrap().ssl;
+            assert_eq!(found.map(|(_, mode)| mode), Some(mode), "{query}");
+        }
     }
 
     #[test]

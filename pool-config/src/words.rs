@@ -3,6 +3,8 @@
 //! Each is known in the places in which people write it: in the environment, in URLs, as the key of
 //! a file or of a dictionary. WORDS.md shows them; a test keeps it true.
 
+use std::time::Duration;
+
 use crate::preset::Preset;
 use crate::setting::{Change, Setting};
 use crate::term::Term as _;
@@ -24,6 +26,14 @@ pub(crate) enum Reading {
     Tested,
     /// As a time to wait for a connection, where zero is for ever.
     Patience,
+    /// As a number of connections that stay, where less than zero is none.
+    Kept,
+    /// As an age, which is not zero: that would be each checkout.
+    Recycle,
+    /// As a number of connections, where zero, which is no limit there, is refused.
+    Limited(Setting),
+    /// As a flag that may be the word `debug` as well.
+    Echo,
     /// True is the preset `production`, false is `default`.
     Production,
 }
@@ -48,10 +58,10 @@ const fn word(
 }
 
 use Place::{Env, Key, Url};
-use Reading::{As, Patience, Production, Tested};
+use Reading::{As, Echo, Kept, Limited, Patience, Production, Recycle, Tested};
 use Setting::{
     AcquireTimeout, IdleTimeout, Keepalive, LogEvents, MaxIdle, MaxLifetime, MaxOverflow, MaxSize,
-    Metrics, MinSize,
+    Metrics, MinSize, PoolSize,
 };
 
 const ENV: &[Place] = &[Env];
@@ -64,34 +74,34 @@ const COMMON: &str = "many";
 
 #[rustfmt::skip]
 static WORDS: &[Word] = &[
-    word("DB_MAX_OPEN_CONNS", ENV, As(MaxSize), GO, "0, no limit there, is refused"),
-    word("DB_MAX_IDLE_CONNS", ENV, As(MaxIdle), GO, ""),
+    word("DB_MAX_OPEN_CONNS", ENV, Limited(MaxSize), GO, "0, no limit there, is refused"),
+    word("DB_MAX_IDLE_CONNS", ENV, Kept, GO, "less than 0 is 0: none stays"),
     word("DB_CONN_MAX_LIFETIME", ENV, As(MaxLifetime), GO, ""),
     word("DB_CONN_MAX_IDLE_TIME", ENV, As(IdleTimeout), GO, ""),
-    word("max_open", KEY, As(MaxSize), GO, ""),
-    word("max_open_conns", KEY, As(MaxSize), GO, ""),
-    word("max_idle_conns", KEY, As(MaxIdle), GO, ""),
+    word("max_open", KEY, Limited(MaxSize), GO, "0, no limit there, is refused"),
+    word("max_open_conns", KEY, Limited(MaxSize), GO, "0, no limit there, is refused"),
+    word("max_idle_conns", KEY, Kept, GO, "less than 0 is 0: none stays"),
     word("conn_max_lifetime", KEY, As(MaxLifetime), GO, ""),
     word("conn_max_idle_time", KEY, As(IdleTimeout), GO, ""),
     word("DB_POOL_MIN_CONNECTIONS", ENV, As(MinSize), COMMON, "all that are open, not the spare ones"),
     word("DB_POOL_MAX_CONNECTIONS", ENV, As(MaxSize), COMMON, ""),
     word("DB_POOL_MAX_IDLE_TIME", ENV, As(IdleTimeout), COMMON, ""),
-    word("DB_POOL_CONNECTION_TIMEOUT", ENV, As(AcquireTimeout), COMMON, "the wait for a connection, as HikariCP's connectionTimeout; DB_POOL_CONNECT_TIMEOUT is the time to open one"),
+    word("DB_POOL_CONNECTION_TIMEOUT", ENV, Patience, COMMON, "the wait for a connection, as HikariCP's connectionTimeout, where 0 waits for ever too; DB_POOL_CONNECT_TIMEOUT is the time to open one"),
     word("DB_POOL_HEALTH_CHECK_INTERVAL", ENV, As(Keepalive), COMMON, "each idle connection is pinged as often"),
     word("DB_POOL_ENABLE_METRICS", ENV, As(Metrics), COMMON, ""),
     word("max_idle_time", KEY, As(IdleTimeout), COMMON, ""),
-    word("connection_timeout", KEY, As(AcquireTimeout), COMMON, "the wait for a connection; `connect_timeout` is the time to open one"),
+    word("connection_timeout", KEY, Patience, COMMON, "the wait for a connection, 0 waits for ever; `connect_timeout` is the time to open one"),
     word("health_check_interval", KEY, As(Keepalive), COMMON, "each idle connection is pinged as often"),
     word("enable_metrics", &[Key], As(Metrics), COMMON, ""),
     word("pool_timeout", &[Key], As(AcquireTimeout), ALCHEMY, "the wait for a connection"),
-    word("pool_recycle", KEY, As(MaxLifetime), ALCHEMY, "-1 is never"),
+    word("pool_recycle", KEY, Recycle, ALCHEMY, "-1 is never; 0, each checkout there, is refused"),
     word("pool_pre_ping", KEY, Tested, ALCHEMY, "true: validation = always; false: never"),
-    word("echo_pool", &[Key], As(LogEvents), ALCHEMY, ""),
+    word("echo_pool", &[Key], Echo, ALCHEMY, "`debug` is true"),
     word("DB_POOL_TIMEOUT", ENV, As(AcquireTimeout), ALCHEMY, "the wait for a connection"),
-    word("DB_POOL_RECYCLE", ENV, As(MaxLifetime), ALCHEMY, ""),
+    word("DB_POOL_RECYCLE", ENV, Recycle, ALCHEMY, "-1 is never; 0, each checkout there, is refused"),
     word("DB_POOL_PRE_PING", ENV, Tested, ALCHEMY, ""),
-    word("DB_POOL_ECHO", ENV, As(LogEvents), ALCHEMY, ""),
-    word("DB_MAX_OVERFLOW", ENV, As(MaxOverflow), ALCHEMY, ""),
+    word("DB_POOL_ECHO", ENV, Echo, ALCHEMY, "`debug` is true"),
+    word("DB_MAX_OVERFLOW", ENV, As(MaxOverflow), ALCHEMY, "-1, no limit there, is refused"),
     word("DB_MIN_CONNECTIONS", ENV, As(MinSize), SQLX, "all that are open, not the spare ones"),
     word("DB_MAX_CONNECTIONS", ENV, As(MaxSize), SQLX, ""),
     word("min_connections", KEY, As(MinSize), SQLX, "all that are open, not the spare ones"),
@@ -100,6 +110,8 @@ static WORDS: &[Word] = &[
     word("DATABASE_CONNECTION_LIMIT", ENV, As(MaxSize), PRISMA, ""),
     word("connection_limit", KEY, As(MaxSize), PRISMA, ""),
     word("pool_timeout", &[Url], Patience, PRISMA, "the wait for a connection; 0 waits for ever"),
+    word("max_idle_connection_lifetime", &[Url], As(IdleTimeout), PRISMA, ""),
+    word("max_connection_lifetime", &[Url], As(MaxLifetime), PRISMA, ""),
     word("DATABASE_POOL_TIMEOUT", ENV, As(IdleTimeout), "node-postgres", "an idle time, unlike `pool_timeout`"),
     word("USE_ENHANCED_POOLING", ENV, Production, "a Node service", "true: preset = production; false: default"),
 ];
@@ -113,7 +125,21 @@ impl Reading {
             Url => setting.name() == name && is_pools(*setting),
         });
         let of = |word: &&Word| word.name == name && word.places.contains(&place);
-        own.map(As).or_else(|| WORDS.iter().find(of).map(|word| word.reading))
+        let own = own.map(|own| if own == PoolSize { Limited(own) } else { As(own) });
+        own.or_else(|| WORDS.iter().find(of).map(|word| word.reading))
+    }
+
+    /// What it is about.
+    pub(crate) fn setting(self) -> Setting {
+        match self {
+            As(setting) | Limited(setting) => setting,
+            Tested => Setting::Validation,
+            Patience => AcquireTimeout,
+            Kept => MaxIdle,
+            Recycle => MaxLifetime,
+            Echo => LogEvents,
+            Production => Setting::Preset,
+        }
     }
 
     /// Reads a value, or says what would be right.
@@ -130,6 +156,20 @@ impl Reading {
                 }
                 change => change,
             }),
+            Kept => match text.trim().parse() {
+                Ok(..0_i64) => Ok(Change::MaxIdle(Some(0))),
+                _ => Change::read(MaxIdle, text),
+            },
+            Recycle if Duration::read(text).is_ok_and(|age| age.is_zero()) => {
+                Err("0 is each checkout in SQLAlchemy: want an age, or -1 for never".into())
+            }
+            Recycle => Change::read(MaxLifetime, text),
+            Limited(_) if text.trim().parse() == Ok(0_u32) => {
+                Err("0 is no limit elsewhere, and a pool has one: want at least 1".into())
+            }
+            Limited(setting) => Change::read(setting, text),
+            Echo if text.trim().eq_ignore_ascii_case("debug") => Ok(Change::LogEvents(true)),
+            Echo => Change::read(LogEvents, text),
             Production => {
                 let preset = if bool::read(text)? { "production" } else { "default" };
                 Preset::named(preset).map(Change::Preset)
@@ -183,13 +223,7 @@ fn words_table() -> String {
             Key => "file",
         });
         let places: Vec<_> = places.collect();
-        let is = match reading {
-            As(setting) => *setting,
-            Tested => Setting::Validation,
-            Patience => AcquireTimeout,
-            Production => Setting::Preset,
-        };
-        let (places, is) = (places.join(", "), is.name());
+        let (places, is) = (places.join(", "), reading.setting().name());
         table += &format!("| `{name}` | {places} | `{is}` | {of} | {note} |\n");
     }
     table

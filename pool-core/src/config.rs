@@ -207,30 +207,30 @@ impl PoolConfig {
     /// All of them at once.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let mut faults = Vec::new();
-        let mut fault = |field, value: String, expected: String| {
-            faults.push(ConfigFault { field, value, expected });
+        let mut fault = |field, value: String, expected: String, other| {
+            faults.push(ConfigFault { field, value, expected, other });
         };
         let size = |n: u32| n.to_string();
         if self.max_size == 0 {
-            fault("max_size", size(0), "at least 1".into());
+            fault("max_size", size(0), "at least 1".into(), None);
         }
         let most = format!("at most max_size ({})", self.max_size);
         if self.min_size > self.max_size {
-            fault("min_size", size(self.min_size), most.clone());
+            fault("min_size", size(self.min_size), most.clone(), Some("max_size"));
         }
         if self.min_idle > self.max_size {
-            fault("min_idle", size(self.min_idle), most);
+            fault("min_idle", size(self.min_idle), most, Some("max_size"));
         }
-        let least = self.min_size.max(self.min_idle);
+        let least = [("min_size", self.min_size), ("min_idle", self.min_idle)];
         if let Some(max_idle) = self.max_idle
+            && let Some((name, least)) = least.into_iter().max_by_key(|(_, least)| *least)
             && max_idle < least
         {
             // Or the pool would open for the one what it closes for the other.
-            let expected = format!("at least min_size and min_idle ({least})");
-            fault("max_idle", size(max_idle), expected);
+            fault("max_idle", size(max_idle), format!("at least {name} ({least})"), Some(name));
         }
         if self.max_connecting == 0 {
-            fault("max_connecting", size(0), "at least 1".into());
+            fault("max_connecting", size(0), "at least 1".into(), None);
         }
         for (field, value) in [
             ("connect_timeout", Some(self.connect_timeout)),
@@ -244,21 +244,23 @@ impl PoolConfig {
             ("backoff_base", Some(self.backoff_base)),
         ] {
             if value == Some(Duration::ZERO) {
-                fault(field, "0s".into(), "more than zero".into());
+                fault(field, "0s".into(), "more than zero".into(), None);
             }
         }
         if self.backoff_cap < self.backoff_base {
             let expected = format!("at least backoff_base ({:?})", self.backoff_base);
-            fault("backoff_cap", format!("{:?}", self.backoff_cap), expected);
+            let value = format!("{:?}", self.backoff_cap);
+            fault("backoff_cap", value, expected, Some("backoff_base"));
         }
         if !(0.0..=1.0).contains(&self.lifetime_jitter) {
-            fault("lifetime_jitter", self.lifetime_jitter.to_string(), "from 0 to 1".into());
+            let value = self.lifetime_jitter.to_string();
+            fault("lifetime_jitter", value, "from 0 to 1".into(), None);
         }
         if let (Some(keepalive), Some(lifetime)) = (self.keepalive, self.max_lifetime)
             && keepalive >= lifetime
         {
             let expected = format!("less than max_lifetime ({lifetime:?})");
-            fault("keepalive", format!("{keepalive:?}"), expected);
+            fault("keepalive", format!("{keepalive:?}"), expected, Some("max_lifetime"));
         }
         if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
     }
@@ -280,6 +282,8 @@ pub struct ConfigFault {
     pub value: String,
     /// What would be right.
     pub expected: String,
+    /// With which other one it does not go together, if it is that.
+    pub other: Option<&'static str>,
 }
 
 impl ConfigError {

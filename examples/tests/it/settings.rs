@@ -1,10 +1,12 @@
 //! The database by `DATABASE_URL` alone, and the pool by what the environment says of it.
 
+use std::process::Output;
+
 use pool_testkit::servers::{MariaDb, Postgres};
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::{Place, program, report, run, sentence};
+use crate::support::{Place, program, report, run, sentence, stderr};
 
 const FILES: usize = 120;
 
@@ -19,6 +21,12 @@ async fn scanned(place: &Place, environment: &[(&str, &str)]) -> Value {
     let report = report(&run(&mut scan(place, environment)).await);
     assert_eq!((&report["files"], &report["rows"]), (&FILES.into(), &FILES.into()));
     report
+}
+
+/// Why there was no scan: the last line, after the one that names the database.
+fn refusal(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(1));
+    stderr(output).lines().last().unwrap_or_default().to_owned()
 }
 
 #[tokio::test]
@@ -58,10 +66,10 @@ async fn postgres_by_its_url_alone() {
     assert_eq!(scanned(&place, &limits).await["pool"]["max_size"], 5);
 
     let tls = [("DATABASE_URL", &*url), ("DB_SSL_MODE", "require")];
-    let refused = sentence(&run(&mut scan(&place, &tls)).await);
+    let refused = refusal(&run(&mut scan(&place, &tls)).await);
     assert!(refused.contains("TLS"), "the server has none: {refused}");
     let few = with("connection_limit=2");
-    let refused = sentence(&run(&mut scan(&place, &[("DATABASE_URL", &few)])).await);
+    let refused = refusal(&run(&mut scan(&place, &[("DATABASE_URL", &few)])).await);
     assert!(refused.contains("connection_limit in the URL"), "{refused}");
     assert!(refused.contains("want at least 3"), "{refused}");
 }

@@ -253,8 +253,9 @@ impl Advisor {
             let most = whole(files.value / 2);
             size.at_most(most, format!("{most} by open files: half of {}", files.value));
         }
-        advice.config.max_size = size.value.max(1);
-        advice.reason("max_size", advice.config.max_size, size.because);
+        let size = size.at_least_one();
+        advice.config.max_size = size.value;
+        advice.reason("max_size", size.value, size.because);
     }
 
     fn fleet(&self) -> String {
@@ -325,8 +326,17 @@ impl Size {
     }
 
     fn no_room(&mut self, error: SizingError, warnings: &mut Vec<String>) {
-        self.value = 0;
+        self.at_most(0, format!("0: {error}"));
         warnings.push(error.to_string());
+    }
+
+    /// A pool has one connection at least.
+    fn at_least_one(mut self) -> Self {
+        if self.value == 0 {
+            self.value = 1;
+            self.because += "; at least 1";
+        }
+        self
     }
 }
 

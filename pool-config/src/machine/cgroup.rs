@@ -9,8 +9,10 @@
 //! Where the name does not begin with the root, nobody can tell the folder: the mount point stands
 //! for it then, which is an ancestor or the container's own.
 //!
-//! Limits of all folders from the group's up to the mount point count; the kernel enforces each.
-//! What is above the mount point cannot be seen: a container does not know its pod's limit.
+//! Limits of all folders from the group's up to the mount point count; the kernel enforces each,
+//! but for the memory of a v1 group whose ancestor has `memory.use_hierarchy` 0, which is not
+//! looked at. What is above the mount point cannot be seen: a container does not know its pod's
+//! limit.
 //!
 //! Sources: cgroups(7), cgroup_namespaces(7), the kernel's cgroup-v2 and cgroup-v1 documents.
 
@@ -32,7 +34,9 @@ pub(super) struct Groups {
 impl Groups {
     pub(super) fn find(tree: &mut Tree<'_>) -> Self {
         let groups = tree.read(CGROUP).unwrap_or_default();
-        let text = tree.read(MOUNTINFO).unwrap_or_default();
+        let mountinfo = tree.read(MOUNTINFO);
+        let is_known = mountinfo.is_some(); // else the hierarchies are where they usually are
+        let text = mountinfo.unwrap_or_default();
         let mut mounts = Vec::new();
         for line in text.lines() {
             match Mount::parse(line) {
@@ -47,6 +51,7 @@ impl Groups {
             let key = |mount: &&Mount| (below(&mount.root, name).is_none(), mount.root.len());
             match mounts.min_by_key(key) {
                 Some(mount) => folders(tree, &mount.point, &mount.root, name),
+                None if is_known => Vec::new(),
                 None => folders(tree, usual, "/", name),
             }
         };

@@ -10,7 +10,7 @@ use super::SizingError;
 /// |---|---|---|
 /// | `max_connections` | `SHOW max_connections` | `@@max_connections` |
 /// | `reserved` | `superuser_reserved_connections`, `reserved_connections` | 0, one more is let in |
-/// | `used_by_others` | `pg_stat_activity` without the application's own | `Threads_connected`, too |
+/// | `used_by_others` | `pg_stat_activity`, client backends of others | `Threads_connected`, too |
 /// | `role_limit` | `pg_roles.rolconnlimit`, -1 is none | `@@max_user_connections`, 0 is none |
 /// | `database_limit` | `pg_database.datconnlimit`, -1 is none | none |
 ///
@@ -127,7 +127,7 @@ impl fmt::Display for FleetBudget {
 /// and the same of the role's and the database's limit if that is less. `surge` is how many more
 /// run while a new version is rolled out, the old ones still there (Kubernetes' `maxSurge`).
 ///
-/// Source: arithmetic; what a server refuses is PostgreSQL's 53300 and MySQL's 1040 and 1203.
+/// Source: arithmetic; what a server refuses is PostgreSQL's 53300 and MySQL's 1040, 1203 and 1226.
 ///
 /// # Errors
 /// If there are no instances, or there is less than a connection for each: with what would be

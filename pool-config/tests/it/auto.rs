@@ -91,6 +91,8 @@ fn no_room_is_one_connection_and_a_warning_that_says_what_to_do() {
     let advice = postgres(2.0).server(ServerLimits::new(100)).instances(200).advise();
     assert_eq!(max_size(&advice), 1);
     assert!(advice.warnings[0].contains("set max_connections to at least 200"), "{advice}");
+    assert!(advice.reasons[0].because.ends_with("; at least 1"), "{advice}");
+    assert!(advice.reasons[0].because.contains("; at most 0: "), "{advice}");
     let advice = postgres(2.0).server_cores(f64::NAN).instances(0).advise();
     assert_eq!(advice.warnings.len(), 3, "{advice}");
 }

@@ -155,6 +155,16 @@ fn of_a_group_that_is_not_below_the_mount_the_mount_point_counts() {
 }
 
 #[test]
+fn a_hierarchy_that_is_not_mounted_is_not_looked_for() {
+    let mounts = "30 23 0:26 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n";
+    let machine = Linux::new("0::/system.slice/containerd.service\n", mounts)
+        .with("/sys/fs/cgroup/cpu.max", "150000 100000\n")
+        .detect();
+    assert_eq!(machine.notes(), [""; 0]);
+    assert_ne!(cores(&machine).0, 1.5, "that is no control group");
+}
+
+#[test]
 fn a_group_that_is_gone_leaves_its_ancestors() {
     let machine = Linux::new("0::/pod/app (deleted)\n", V2)
         .with("/sys/fs/cgroup/pod/cpu.max", "150000 100000\n")
@@ -170,6 +180,7 @@ fn without_mountinfo_the_usual_places_are_looked_at() {
         .detect();
     assert_eq!(cores(&machine).0, 1.5);
     let machine = Linux::new("3:cpu:/app\n4:memory:/app\n", "")
+        .without("/proc/self/mountinfo")
         .with("/sys/fs/cgroup/cpu/app/cpu.cfs_quota_us", "150000")
         .with("/sys/fs/cgroup/cpu/app/cpu.cfs_period_us", "100000")
         .with("/sys/fs/cgroup/memory/app/memory.limit_in_bytes", "4194304")

@@ -11,7 +11,7 @@ fn error_of(lines: &str) -> String {
 #[test]
 fn everything_that_is_wrong_is_one_error() {
     let file = PoolSettings::new([("max_conections", "3"), ("reuse", "newest")]);
-    let lines = "DB_MAX_OPEN_CONNS=many
+    let lines = "DB_POOL_MAX_WAITING=many
                  DB_CONN_MAX_LIFETIME=15M
                  DB_POOL_MIN_CONNECTIONS=12
                  DB_MAX_CONNECTIONS=11
@@ -24,7 +24,7 @@ fn everything_that_is_wrong_is_one_error() {
         places,
         [
             "DB_CONN_MAX_LIFETIME in the environment",
-            "DB_MAX_OPEN_CONNS in the environment",
+            "DB_POOL_MAX_WAITING in the environment",
             "DB_POOL_PRE_PING in the environment",
             "max_conections in app.toml",
             "reuse in app.toml",
@@ -34,7 +34,7 @@ fn everything_that_is_wrong_is_one_error() {
     );
     let said = error.to_string();
     for part in [
-        "DB_MAX_OPEN_CONNS in the environment is \"many\": want a number",
+        "DB_POOL_MAX_WAITING in the environment is \"many\": want a number",
         "is \"15M\": want a duration such as \"15m\"",
         "did you mean max_connections?",
         "want lifo or fifo",
@@ -73,12 +73,53 @@ fn a_minimum_above_a_maximum_that_nobody_set_is_said_with_where_it_is_from() {
 }
 
 #[test]
-fn a_limit_that_go_takes_for_none_is_refused() {
-    let said = error_of("DB_MAX_OPEN_CONNS=0");
-    assert!(
-        said.contains("DB_MAX_OPEN_CONNS in the environment is \"0\": want max_size at least 1"),
-        "{said}"
-    );
+fn what_means_no_limit_elsewhere_is_refused() {
+    for name in ["DB_MAX_OPEN_CONNS", "DB_POOL_SIZE"] {
+        let said = error_of(&format!("{name}=0"));
+        assert!(said.contains(&format!("{name} in the environment is \"0\"")), "{said}");
+        assert!(said.contains("want at least 1"), "{said}");
+    }
+    assert!(error_of("DB_MAX_CONNECTIONS=0").contains("want max_size at least 1"));
+    assert!(error_of("DB_POOL_RECYCLE=0").contains("or -1 for never"));
+    assert!(error_of("DB_CONN_MAX_LIFETIME=3600000000000").contains("want a unit"));
+}
+
+#[test]
+fn what_follows_from_a_fault_is_none_of_its_own() {
+    for lines in [
+        "DB_MAX_CONNECTIONS=fifty\nDB_MIN_CONNECTIONS=20",
+        "DATABASE_MODE=sqllite\nDATABASE_URL=postgres://h/d",
+        "DATABASE_MODE=postgres\nDATABASE_URL=postgres://h:1:2/d?connection_limit=x",
+    ] {
+        let error = Loader::new().env_from(variables(lines)).load().unwrap_err();
+        assert_eq!(error.faults().len(), 1, "{error}");
+    }
+}
+
+#[test]
+fn what_may_be_the_reason_is_said_with_the_fault() {
+    let said = error_of("DB_POOL_MAX_CONECTIONS=50\nDB_POOL_MIN_CONNECTIONS=20");
+    assert!(said.contains("did you mean DB_POOL_MAX_CONNECTIONS?"), "{said}");
+}
+
+#[test]
+fn every_parameter_that_is_wrong_is_named() {
+    let url = "DATABASE_URL=postgres://h/d?connection_limit=%&pool_timeout=soon&max-idle=x";
+    let error = Loader::new().env_from(variables(url)).load().unwrap_err();
+    let places: Vec<_> = error.faults().iter().map(|fault| &*fault.place).collect();
+    let wanted = ["connection_limit in the URL", "pool_timeout in the URL", "max-idle in the URL"];
+    assert_eq!(places, wanted);
+}
+
+#[test]
+fn an_unknown_scheme_is_refused_whatever_the_mode() {
+    for lines in [
+        "DATABASE_URL=mssql://h/d",
+        "DATABASE_MODE=postgres\nDATABASE_URL=mssql://u:p@h/d?connection_limit=20",
+    ] {
+        let said = error_of(lines);
+        assert!(said.contains("begins with one of sqlite:, file:, :memory:, postgres:"), "{said}");
+    }
 }
 
 #[test]
@@ -118,6 +159,24 @@ fn the_first_source_that_says_something_is_right() {
 }
 
 #[test]
+fn each_source_is_the_one_that_counts() {
+    let file = PoolSettings::new([("url", "postgres://file/d"), ("preset", "staging")]);
+    let env = [("DATABASE_URL", "postgres://env/d"), ("DB_POOL_PRESET", "production")];
+    let loaded = Loader::new().env_from(env).file("f", &file).load().unwrap();
+    assert_eq!(loaded.source(Setting::Url).to_string(), "DATABASE_URL in the environment");
+    assert_eq!(loaded.source(Setting::Preset).to_string(), "DB_POOL_PRESET in the environment");
+    assert_eq!(loaded.source(Setting::MaxSize).to_string(), "preset production");
+    let loaded = Loader::new().url("postgres://h/d?max-size=3").env_from(env).load().unwrap();
+    assert_eq!(loaded.source(Setting::Url).to_string(), "the program");
+    assert_eq!(loaded.source(Setting::MaxSize).to_string(), "max-size in the URL");
+    assert!(loaded.to_string().starts_with("database           postgres   the program"));
+
+    let path = [("SQLITE_DB_PATH", "a.db")];
+    let loaded = Loader::new().env_from(path).file("f", &file).load().unwrap();
+    assert_eq!(loaded.database.unwrap().url.expose(), "a.db", "the environment is stronger");
+}
+
+#[test]
 fn a_url_given_by_the_program_is_the_only_one() {
     let env = variables(
         "DATABASE_URL=mysql://h/d?connection_limit=4\nDATABASE_MODE=sqlite\nSQLITE_DB_PATH=x.db",
@@ -133,6 +192,19 @@ fn no_secret_is_shown() {
     let loader = Loader::new().env_from(variables(lines)).url("mysql://u:hunter2@h/d");
     assert!(!format!("{loader:?}").contains("hunter2"));
     let loaded = Loader::new().env_from(variables(lines)).load().unwrap();
+    assert!(!format!("{loaded} {loaded:?}").contains("hunter2"));
+    for lines in [
+        "DATABASE_URL=postgres://h/d?connection_limit=20?password=hunter2",
+        "DATABASE_URL=postgres://me:1?max_size=hunter2&b=x@h/db",
+        "DATABASE_MODE=postgres://me:hunter2@h/d",
+        "DB_SSL_MODE=postgres://me:hunter2@h/d",
+    ] {
+        let error = Loader::new().env_from(variables(lines)).load().unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("hunter2"), "{error}");
+    }
+    let file = PoolSettings::new([("sqlite_path", "file:b.db?key=hunter2")]);
+    let env = variables("SQLITE_DB_PATH=a.db");
+    let loaded = Loader::new().env_from(env).file("f", &file).load().unwrap();
     assert!(!format!("{loaded} {loaded:?}").contains("hunter2"));
     for url in ["postgres://me:hun?max_size=ter2@h/d", "postgres://me:1?connection_limit=hunter2@h"]
     {

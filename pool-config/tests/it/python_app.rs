@@ -18,7 +18,7 @@ const LINES: &str = "
 #[test]
 fn its_variables_mean_what_they_say() {
     let loaded = load_env(LINES);
-    let pool = "min_size=3 max_size=15 idle_timeout=5m acquire_timeout=30s keepalive=1m";
+    let pool = "min_size=3 max_size=15 idle_timeout=300 acquire_timeout=30 keepalive=60";
     assert_pool(&loaded, pool);
     assert!(loaded.metrics());
     assert!(!load_env("DB_POOL_ENABLE_METRICS=false").metrics());
@@ -30,9 +30,8 @@ fn the_mode_says_which_database_is_used() {
     let sqlite = load_env(&format!("{LINES}\nDATABASE_MODE=sqlite\n{url}")).database.unwrap();
     assert_eq!((sqlite.backend, sqlite.url.expose()), (Backend::Sqlite, "development.db"));
 
-    let other =
-        load_env("DATABASE_MODE=sqlite\nSQLITE_DB_PATH=a.db\nDATABASE_URL=mysql://h/d?max_size=3");
-    assert_eq!(other.config.max_size, 10, "what is said to a database that is not used");
+    let other = "DATABASE_MODE=sqlite\nSQLITE_DB_PATH=a.db\nDATABASE_URL=mysql://h/d?max_size=x";
+    assert_eq!(load_env(other).config.max_size, 15, "a URL that is not used says nothing");
 
     let supabase = load_env(&format!("{LINES}\nDATABASE_MODE=supabase\n{url}"));
     let database = supabase.database.as_ref().unwrap();
@@ -50,18 +49,31 @@ fn the_mode_says_which_database_is_used() {
 }
 
 #[test]
-fn what_the_mode_needs_has_to_be_there() {
+fn all_its_variables_together_are_taken() {
+    let loaded = Loader::new()
+        .env_from(variables(&format!("{LINES}\nDATABASE_MODE=supabase # 'supabase' or 'sqlite'")))
+        .load()
+        .unwrap();
+    assert_eq!((loaded.config.min_size, loaded.config.max_size), (3, 15));
+    assert_eq!(loaded.ssl_mode(), Some(SslMode::Require));
+    assert_eq!(loaded.database, None);
+    let warning = "DATABASE_MODE in the environment is supabase, but DATABASE_URL is not set: no \
+                   database";
+    assert_eq!(loaded.warnings, [warning]);
+}
+
+#[test]
+fn the_mode_and_the_rest_go_together() {
     for (lines, said) in [
-        ("DATABASE_MODE=sqlite", "with sqlite want SQLITE_DB_PATH as well"),
-        ("DATABASE_MODE=supabase\nSQLITE_DB_PATH=x.db", "with supabase want DATABASE_URL as well"),
         ("DATABASE_MODE=mysql\nDATABASE_URL=postgres://h/d", "not of postgres"),
-        ("SQLITE_DB_PATH=x.db\nDATABASE_URL=postgres://h/d", "want DATABASE_MODE to say which"),
+        ("SQLITE_DB_PATH=x.db\nDATABASE_URL=postgres://h/d", "want a database mode that says"),
         ("DATABASE_MODE=oracle", "want one of sqlite, supabase, postgres, mysql"),
-        ("DATABASE_URL=mssql://h/d", "begins with one of sqlite:, file:, :memory:, postgres:"),
     ] {
         let error = Loader::new().env_from(variables(lines)).load().unwrap_err().to_string();
         assert!(error.contains(said), "{error}");
     }
+    let form = "DATABASE_MODE=postgres\nDATABASE_URL=host=h dbname=d";
+    assert_eq!(load_env(form).database.unwrap().url.expose(), "host=h dbname=d");
 }
 
 #[test]
@@ -71,4 +83,6 @@ fn its_defaults_are_presets() {
         assert_eq!((loaded.config.min_size, loaded.config.max_size), sizes);
         assert_eq!(loaded.config.keepalive, Some(Duration::from_secs(60)));
     }
+    let sqlite = load_env("DATABASE_MODE=sqlite\nSQLITE_DB_PATH=development.db");
+    assert_eq!((sqlite.config.min_size, sqlite.config.max_size), (3, 15));
 }

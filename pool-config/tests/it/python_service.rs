@@ -1,8 +1,8 @@
 //! A Python service with SQLAlchemy's settings.
 
-use pool_config::{Loader, Preset};
+use pool_config::{Loader, PoolSettings, Preset, Setting};
 
-use crate::written::{assert_pool, dictionary, load_dictionary, load_env};
+use crate::written::{assert_pool, dictionary, load_dictionary, load_env, variables};
 
 const DEVELOPMENT: &str = r#"{
     "pool_size": 5,
@@ -74,34 +74,34 @@ const MICROSERVICE: &str = r#"{
 }"#;
 
 const ALL: &[(&str, &str, &str)] = &[
-    ("development", DEVELOPMENT, "max_idle=5 max_size=5 validation=never max_lifetime=1h"),
-    ("testing", TESTING, "max_idle=1 max_size=1 validation=never max_lifetime=1h"),
-    ("staging", STAGING, "max_idle=15 max_size=25 validation=always max_lifetime=30m"),
+    ("development", DEVELOPMENT, "max_idle=5 max_size=5 validation=never max_lifetime=3600"),
+    ("testing", TESTING, "max_idle=1 max_size=1 validation=never max_lifetime=3600"),
+    ("staging", STAGING, "max_idle=15 max_size=25 validation=always max_lifetime=1800"),
     (
         "production",
         PRODUCTION,
-        "max_idle=50 max_size=75 validation=always max_lifetime=30m acquire_timeout=60s",
+        "max_idle=50 max_size=75 validation=always max_lifetime=1800 acquire_timeout=60",
     ),
     (
         "vps_lite",
         VPS_LITE,
-        "max_idle=20 max_size=30 validation=always max_lifetime=30m acquire_timeout=30s",
+        "max_idle=20 max_size=30 validation=always max_lifetime=1800 acquire_timeout=30",
     ),
-    ("raspberry_pi", RASPBERRY_PI, "max_idle=2 max_size=3 validation=never max_lifetime=1h"),
+    ("raspberry_pi", RASPBERRY_PI, "max_idle=2 max_size=3 validation=never max_lifetime=3600"),
     (
         "high_traffic_web",
         HIGH_TRAFFIC_WEB,
-        "max_idle=100 max_size=150 validation=always max_lifetime=30m acquire_timeout=10s",
+        "max_idle=100 max_size=150 validation=always max_lifetime=1800 acquire_timeout=10",
     ),
     (
         "background_jobs",
         BACKGROUND_JOBS,
-        "max_idle=20 max_size=20 validation=always max_lifetime=1h acquire_timeout=5m",
+        "max_idle=20 max_size=20 validation=always max_lifetime=3600 acquire_timeout=300",
     ),
     (
         "microservice",
         MICROSERVICE,
-        "max_idle=10 max_size=15 validation=always max_lifetime=30m acquire_timeout=5s",
+        "max_idle=10 max_size=15 validation=always max_lifetime=1800 acquire_timeout=5",
     ),
 ];
 
@@ -126,7 +126,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_recycle": 1800,
                 "pool_pre_ping": True,
                 "echo_pool": False}"#,
-            "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=30m validation=always",
+            "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always",
         ),
         (
             // Without max_overflow, SQLAlchemy has 10.
@@ -135,7 +135,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_timeout": 30,
                 "pool_recycle": 3600
             }"#,
-            "max_idle=10 max_size=20 acquire_timeout=30s max_lifetime=1h",
+            "max_idle=10 max_size=20 acquire_timeout=30 max_lifetime=3600",
         ),
         (
             r#"{
@@ -145,7 +145,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_recycle": 1800,
                 "pool_pre_ping": True
             }"#,
-            "max_idle=30 max_size=45 acquire_timeout=30s max_lifetime=30m validation=always",
+            "max_idle=30 max_size=45 acquire_timeout=30 max_lifetime=1800 validation=always",
         ),
         (r#""pool_recycle": -1,"#, "max_lifetime=none"),
     ] {
@@ -156,7 +156,7 @@ fn its_other_dictionaries_mean_what_they_say() {
 #[test]
 fn the_preset_for_its_database_has_what_its_table_has() {
     let loaded = Loader::new().preset(Preset::named("mysql").unwrap()).load().unwrap();
-    let pool = "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=30m validation=always";
+    let pool = "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always";
     assert_pool(&loaded, pool);
 }
 
@@ -171,7 +171,7 @@ fn what_a_dictionary_leaves_out_is_the_presets() {
     );
     let loader = Loader::new().file("settings", &dictionary);
     let loaded = loader.preset(Preset::named("mysql").unwrap()).load().unwrap();
-    let pool = "max_idle=10 max_size=15 acquire_timeout=30s max_lifetime=1h validation=always";
+    let pool = "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=3600 validation=always";
     assert_pool(&loaded, pool);
 }
 
@@ -184,7 +184,7 @@ fn its_words_are_known_in_the_environment_too() {
                  DB_POOL_PRE_PING=true
                  DB_POOL_ECHO=true";
     let loaded = load_env(lines);
-    let pool = "max_idle=10 max_size=15 acquire_timeout=5s max_lifetime=30m validation=always";
+    let pool = "max_idle=10 max_size=15 acquire_timeout=5 max_lifetime=1800 validation=always";
     assert_pool(&loaded, pool);
     assert!(loaded.log_events());
 }
@@ -198,13 +198,88 @@ fn two_of_its_sizes_and_ours_determine_the_third() {
         ("DB_POOL_MAX_OVERFLOW=5", "max_idle=5 max_size=10"),
         (
             "DB_POOL_PRESET=staging\nDB_POOL_MAX_OVERFLOW=5",
-            "max_idle=15 max_size=20 validation=always max_lifetime=30m",
+            "max_idle=15 max_size=20 validation=always max_lifetime=1800",
         ),
         (
             "DB_POOL_PRESET=staging\nDB_POOL_MAX_SIZE=10",
-            "max_idle=10 max_size=10 validation=always max_lifetime=30m",
+            "max_idle=10 max_size=10 validation=always max_lifetime=1800",
         ),
     ] {
         assert_pool(&load_env(lines), pool);
+    }
+}
+
+/// The file is weaker than the URL, that than the environment.
+fn sized(env: &str, url: &str, file: &[(&str, &str)]) -> (u32, Option<u32>, [String; 2]) {
+    let file = PoolSettings::new(file.iter().copied());
+    let mut loader = Loader::new().env_from(variables(env)).file("f", &file);
+    if !url.is_empty() {
+        loader = loader.url(format!("postgres://h/d?{url}"));
+    }
+    let loaded = loader.load().unwrap();
+    let sources = [Setting::MaxSize, Setting::MaxIdle].map(|of| loaded.source(of).to_string());
+    (loaded.config.max_size, loaded.config.max_idle, sources)
+}
+
+#[test]
+fn of_sizes_that_do_not_agree_the_weakest_gives_way() {
+    let (limit, env) = ("connection_limit in the URL", "in the environment");
+    for (lines, url, file, (max_size, max_idle), [first, second]) in [
+        ("DB_POOL_SIZE=10", "", &[("max_size", "50")][..], (50, 10), ["max_size in f", env]),
+        ("DB_POOL_SIZE=5", "connection_limit=8", &[], (8, 5), [limit, env]),
+        ("DB_MAX_OVERFLOW=5", "connection_limit=30", &[], (30, 25), [limit, limit]),
+        ("DB_POOL_SIZE=10\nDB_POOL_PRESET=sqlite", "", &[], (25, 10), ["preset sqlite", env]),
+        (
+            "DB_MAX_OVERFLOW=5\nDB_POOL_PRESET=staging",
+            "",
+            &[("max_idle", "3")],
+            (20, 3),
+            ["DB_MAX_OVERFLOW", "max_idle in f"],
+        ),
+        (
+            "DB_MAX_OVERFLOW=5\nDB_POOL_PRESET=staging",
+            "",
+            &[],
+            (20, 15),
+            ["DB_MAX_OVERFLOW", "preset staging"],
+        ),
+        (
+            "DB_POOL_SIZE=10",
+            "",
+            &[("max_size", "20"), ("max_overflow", "5")],
+            (15, 10),
+            ["DB_POOL_SIZE", env],
+        ),
+        ("DB_POOL_PRESET=staging\nDB_MAX_CONNECTIONS=8", "", &[], (8, 8), [env, env]),
+    ] {
+        let (size, idle, [of_size, of_idle]) = sized(lines, url, file);
+        assert_eq!((size, idle), (max_size, Some(max_idle)), "{lines} {url} {file:?}");
+        assert!(of_size.contains(first), "{lines}: {of_size}");
+        assert!(of_idle.contains(second), "{lines}: {of_idle}");
+    }
+}
+
+#[test]
+fn sizes_that_cannot_be_are_said() {
+    for (lines, said) in [
+        ("DB_POOL_SIZE=10\nDB_MAX_CONNECTIONS=5", "want max_size at least 10 (DB_POOL_SIZE"),
+        ("DB_POOL_SIZE=10\nDB_POOL_MAX_IDLE=5", "want the pool_size 10 (DB_POOL_SIZE"),
+        ("DB_POOL_SIZE=4294967295", "want a sum of pool_size and max_overflow"),
+        ("DB_MAX_OVERFLOW=-1", "want a number from 0"),
+    ] {
+        let error = Loader::new().env_from(variables(lines)).load().unwrap_err();
+        assert_eq!(error.faults().len(), 1, "{error}");
+        assert!(error.to_string().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn its_words_for_ever_and_for_everything_are_known() {
+    for (dictionary, pool) in
+        [(r#""echo_pool": "debug""#, ""), (r#""pool_timeout": 0"#, "acquire_timeout=0")]
+    {
+        let loaded = load_dictionary(dictionary);
+        assert_pool(&loaded, pool);
+        assert_eq!(loaded.log_events(), pool.is_empty());
     }
 }

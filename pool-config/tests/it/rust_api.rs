@@ -7,7 +7,7 @@ use pool_config::{DatabaseConfig, Loader, Preset, Setting, Source};
 
 use crate::written::{assert_pool, load_env, variables};
 
-const SERVICE: &str = "connect_timeout=10s idle_timeout=10m max_lifetime=30m acquire_timeout=5s \
+const SERVICE: &str = "connect_timeout=10 idle_timeout=600 max_lifetime=1800 acquire_timeout=5 \
                        validation=always";
 
 #[test]
@@ -95,4 +95,6 @@ fn a_mode_weaker_than_the_urls_is_said() {
     let warning = "ssl_mode is prefer by DB_SSL_MODE in the environment: weaker than the URL's \
                    verify-full";
     assert_eq!(loaded.warnings, [warning]);
+    let stronger = "DB_SSL_MODE=verify-full\nDATABASE_URL=postgres://h/d?sslmode=prefer";
+    assert_eq!(load_env(stronger).warnings, [""; 0]);
 }
