@@ -109,6 +109,15 @@ say "pool-core without features"
 cargo check -p pool-core --no-default-features
 cargo test -p pool-core --lib
 
+say "pool-any with every combination of features"
+combinations=("")
+for feature in sqlite postgres mysql serde; do
+    for others in "${combinations[@]}"; do combinations+=("$others $feature"); done
+done
+for features in "${combinations[@]}"; do
+    cargo check --quiet -p pool-any --features "$features"
+done
+
 [ "${1:-}" = quick ] && exit 0
 
 loom

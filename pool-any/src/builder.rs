@@ -54,12 +54,16 @@ impl AnyBuilder {
             let (making, base) = match database.map(begin) {
                 Some(Ok((making, base))) => (Ok(making), base),
                 Some(Err(error)) => (Err(error), PoolConfig::default()),
-                None => (Err(AnyError::config(NO_DATABASE)), PoolConfig::default()),
+                None => return PoolConfig::default(),
             };
             begun = Some(making);
             base
         })?;
-        let making = begun.unwrap_or_else(|| Err(AnyError::config(NO_DATABASE)))?;
+        // What is odd may be why no database is named.
+        let making = begun.unwrap_or_else(|| {
+            let why = loaded.warnings.join("; ");
+            Err(AnyError::config(format!("{NO_DATABASE}; {why}").trim_end_matches("; ")))
+        })?;
         let making = match loaded.ssl_mode() {
             Some(mode) if !matches!(loaded.source(Setting::SslMode), Source::Url(_)) => {
                 with_ssl_mode(making, mode)

@@ -112,8 +112,8 @@ impl Places {
                 if !source.is_stronger_than(&path_source) =>
             {
                 let want = format!(
-                    "want a database mode that says whether this or the SQLite file ({}) is used, \
-                     or only one of them",
+                    "want DATABASE_MODE, in a file database_mode, to say whether this or the \
+                     SQLite file ({}) is used, or only one of them",
                     path_source.of(Setting::SqlitePath)
                 );
                 Err(SettingsFault::new(source.of(Setting::Url), None, want))

@@ -4,6 +4,7 @@
 mod batches;
 mod errors;
 mod pools;
+mod settings;
 mod statements;
 mod transactions;
 

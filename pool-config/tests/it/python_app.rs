@@ -66,7 +66,10 @@ fn all_its_variables_together_are_taken() {
 fn the_mode_and_the_rest_go_together() {
     for (lines, said) in [
         ("DATABASE_MODE=mysql\nDATABASE_URL=postgres://h/d", "not of postgres"),
-        ("SQLITE_DB_PATH=x.db\nDATABASE_URL=postgres://h/d", "want a database mode that says"),
+        (
+            "SQLITE_DB_PATH=x.db\nDATABASE_URL=postgres://h/d",
+            "want DATABASE_MODE, in a file database_mode, to say",
+        ),
         ("DATABASE_MODE=oracle", "want one of sqlite, supabase, postgres, mysql"),
     ] {
         let error = Loader::new().env_from(variables(lines)).load().unwrap_err().to_string();
