@@ -188,7 +188,10 @@ fn no_such_feature(backend: Backend) -> String {
 fn with_ssl_mode(making: Making, mode: SslMode) -> Making {
     match making {
         #[cfg(feature = "sqlite")]
-        Making::Sqlite(builder) => Making::Sqlite(builder), // a file
+        Making::Sqlite(builder) => {
+            let _ = mode; // it is a file
+            Making::Sqlite(builder)
+        }
         #[cfg(feature = "postgres")]
         Making::Postgres(builder) => {
             use pool_postgres::SslMode as Pg;

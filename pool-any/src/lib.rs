@@ -10,7 +10,7 @@
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let pool = AnyPool::connect("sqlite::memory:").await?; // or what DATABASE_URL says
+//! let pool = AnyPool::connect("sqlite::memory:").await?; // or AnyPool::from_env()
 //!
 //! let mut connection = pool.acquire().operation("add films").await?;
 //! connection.execute_batch("CREATE TABLE film (id INTEGER PRIMARY KEY, title TEXT)").await?;
@@ -61,7 +61,14 @@
 // Without a backend there is nothing to do with what is given.
 #![cfg_attr(
     not(any(feature = "mysql", feature = "postgres", feature = "sqlite")),
-    allow(dead_code, unreachable_code, unused_imports, unused_mut, unused_variables)
+    allow(
+        dead_code,
+        unreachable_code,
+        unused_assignments,
+        unused_imports,
+        unused_mut,
+        unused_variables
+    )
 )]
 
 #[macro_use]
