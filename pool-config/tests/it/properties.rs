@@ -33,8 +33,6 @@ fn entry() -> impl Strategy<Value = (String, String)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2_000))]
-
     #[test]
     fn anything_is_valid_or_a_whole_error(
         env in proptest::collection::vec(variable(), 0..6),
