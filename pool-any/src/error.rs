@@ -2,10 +2,11 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 
 use pool_config::SettingsError;
-use pool_core::{AcquireError, AcquireErrorKind, ConfigError};
-use pool_sql::{PlaceholderError, PlanError};
+use pool_core::{AcquireError, AcquireErrorKind, BoxError, ConfigError};
+use pool_sql::{PlaceholderError, PlanError, RowError};
 
 /// What a pool or a connection fails with.
 ///
@@ -24,6 +25,8 @@ enum Source {
     #[cfg(feature = "mysql")]
     MySql(pool_mysql::MySqlError),
     Acquire(AcquireError),
+    Row(RowError),
+    Application(Arc<dyn StdError + Send + Sync>),
     Settings(SettingsError),
     Reconfigure(ConfigError),
     Plan(PlanError),
@@ -54,6 +57,8 @@ pub enum AnyErrorKind {
     Disconnected,
     /// No server was reached, or no file opened.
     Unreachable,
+    /// A file of SQLite's cannot be read or written, or is damaged.
+    Storage,
     /// The user is not known, the password is wrong, or the user may not do that.
     Denied,
     /// The server has no room for another connection, or the disk is full.
@@ -76,9 +81,26 @@ pub enum AnyErrorKind {
     Plan,
     /// Anything else the database says: syntax, a missing table.
     Sql,
+    /// The application's own, see [`AnyError::application`].
+    Application,
 }
 
 impl AnyError {
+    /// An error of the application's own, to end a transaction with. It is what
+    /// [`source`](StdError::source) gives.
+    ///
+    /// ```
+    /// use std::error::Error as _;
+    /// use pool_any::{AnyError, AnyErrorKind};
+    ///
+    /// let error = AnyError::application("not enough on the account");
+    /// assert_eq!((error.kind(), &*error.to_string()), (AnyErrorKind::Application, "not enough on the account"));
+    /// assert!(error.source().is_some());
+    /// ```
+    pub fn application(error: impl Into<BoxError>) -> Self {
+        Self(Source::Application(error.into().into()))
+    }
+
     pub(crate) fn config(text: impl Into<Box<str>>) -> Self {
         Self(Source::Text(AnyErrorKind::Config, text.into()))
     }
@@ -99,6 +121,8 @@ impl AnyError {
             Source::MySql(error) => of_mysql(error),
             Source::Acquire(error) => of_acquire(error),
             Source::Settings(_) | Source::Reconfigure(_) => AnyErrorKind::Config,
+            Source::Row(_) => AnyErrorKind::Type,
+            Source::Application(_) => AnyErrorKind::Application,
             Source::Plan(_) => AnyErrorKind::Plan,
             Source::Params(_) => AnyErrorKind::Params,
             Source::Text(kind, _) => *kind,
@@ -160,7 +184,8 @@ fn of_sqlite(error: &pool_sqlite::SqliteError) -> AnyErrorKind {
         Of::TransactionOver => AnyErrorKind::TransactionOver,
         Of::ReadOnly => AnyErrorKind::ReadOnly,
         Of::Closed | Of::Panicked => AnyErrorKind::Disconnected,
-        Of::CannotOpen | Of::NotADatabase | Of::Corrupt | Of::Io => AnyErrorKind::Unreachable,
+        Of::CannotOpen | Of::NotADatabase => AnyErrorKind::Unreachable,
+        Of::Corrupt | Of::Io => AnyErrorKind::Storage,
         Of::Full => AnyErrorKind::Saturated,
         Of::Acquire => of_cause(error),
         Of::Params => AnyErrorKind::Params,
@@ -266,6 +291,8 @@ macro_rules! as_it_is {
             #[cfg(feature = "mysql")]
             Source::MySql($error) => $do,
             Source::Acquire($error) => $do,
+            Source::Row($error) => $do,
+            Source::Application($error) => $do,
             Source::Settings($error) => $do,
             Source::Reconfigure($error) => $do,
             Source::Plan($error) => $do,
@@ -293,7 +320,10 @@ impl fmt::Debug for AnyError {
 impl StdError for AnyError {
     /// What the backend's error, whose words these are, came from.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        as_it_is!(&self.0, error => error.source(), _text => None)
+        match &self.0 {
+            Source::Application(error) => Some(&**error),
+            other => as_it_is!(other, error => error.source(), _text => None),
+        }
     }
 }
 
@@ -339,6 +369,12 @@ impl From<ConfigError> for AnyError {
 impl From<PlanError> for AnyError {
     fn from(error: PlanError) -> Self {
         Self(Source::Plan(error))
+    }
+}
+
+impl From<RowError> for AnyError {
+    fn from(error: RowError) -> Self {
+        Self(Source::Row(error))
     }
 }
 

@@ -55,7 +55,8 @@
 //!
 //! A dropped future gives its statement up, as each backend does: on SQLite it is interrupted, on
 //! PostgreSQL cancelled, and on MySQL it is the connection's last. A dropped future in a transaction
-//! may be the transaction's end: what follows in it then fails, and nothing of it is kept.
+//! may be the transaction's end: what follows in it then fails, and nothing of it is kept, unless it
+//! was the commit that had begun.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without a backend there is nothing to do with what is given.

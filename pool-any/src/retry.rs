@@ -41,7 +41,8 @@ impl AnyConnection {
     /// does not see that it ends in time): give it copies, or clones of an `Arc`.
     ///
     /// # Errors
-    /// The closure's, or the last conflict.
+    /// The closure's, which is rolled back with it: the database's, a row that does not read, or
+    /// one of your own by [`AnyError::application`]. Or the last conflict.
     ///
     /// # Cancel safety
     /// Nothing is committed once the future is dropped, unless the commit itself had been sent.

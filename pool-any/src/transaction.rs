@@ -22,7 +22,8 @@ one_of! {
 pub struct AnyTransaction<'c>(pub(crate) Transaction<'c>);
 
 impl<'c> AnyTransaction<'c> {
-    /// Keeps what was done; of a savepoint, as part of its transaction.
+    /// Keeps what was done; of a savepoint, as part of its transaction. If the future is dropped
+    /// once it has begun, it may be kept or not.
     ///
     /// # Errors
     /// [`TransactionOver`](crate::AnyErrorKind::TransactionOver) if it had ended or failed before:

@@ -1,4 +1,5 @@
-//! One style of placeholders for all databases: `$1`, `$2` and so on, in any order, as often as needed.
+//! One style of placeholders for all databases: `$1`, `$2` and so on, in any order, as often as
+//! needed.
 //!
 //! | database | a placeholder becomes | the values |
 //! |---|---|---|
@@ -6,13 +7,14 @@
 //! | SQLite | `?1` | as they are |
 //! | MySQL | `?` | in the order of the places, once for each |
 //!
-//! Numbers, since they cannot be mistaken: `?` is an operator of PostgreSQL. What stands in strings,
-//! quoted names, comments and dollar quotes is never touched, nor is a `$` within a name.
+//! Numbers, since they cannot be mistaken: `?` is an operator of PostgreSQL. What stands in
+//! strings, quoted names, comments and dollar quotes is never touched, nor is a `$` within a name.
 //!
-//! The text is read as each database reads it by default: a backslash in a MySQL string escapes (not
-//! with `NO_BACKSLASH_ESCAPES`), double quotes in MySQL are a string (not with `ANSI_QUOTES`; that
-//! makes a difference for a backslash only), in PostgreSQL only `E'..'` knows backslashes (not with
-//! `standard_conforming_strings` off). `/*! .. */` in MySQL is code, as the server runs it.
+//! The text is read as each database reads it by default: a backslash in a MySQL string escapes
+//! (not with `NO_BACKSLASH_ESCAPES`), double quotes in MySQL are a string (not with `ANSI_QUOTES`;
+//! that makes a difference for a backslash only), in PostgreSQL only `E'..'` knows backslashes (not
+//! with `standard_conforming_strings` off). `/*! .. */` in MySQL is code, though a server older
+//! than the version in it does not run it.
 
 mod lexer;
 #[cfg(test)]
@@ -53,7 +55,8 @@ pub struct Translated<'s, 'v> {
 ///
 /// # Errors
 /// All at once: a placeholder without a value, a value without a placeholder, `$0` and what else is
-/// no number, and a `?` where it can only be meant as a placeholder.
+/// no number, and a `?` where it can only be meant as a placeholder, as are `:name`, `@name` and
+/// `$name` in SQLite.
 pub fn translate<'s, 'v>(
     dialect: Dialect,
     sql: &'s str,
@@ -63,18 +66,19 @@ pub fn translate<'s, 'v>(
     let mut used = vec![false; values.len()];
     let mut out =
         Writer { dialect, sql, values, text: String::new(), copied: 0, order: Vec::new() };
+    let mut cursor = Cursor { sql, at: 0, place: Place { line: 1, column: 1 } };
     for Found { token, start, end } in find(dialect, sql) {
-        let place = Place::of(sql, start);
         match token {
             Token::Placeholder(number) => match used.get_mut(number - 1) {
                 Some(used) => {
                     *used = true;
                     out.put(number, start, end);
                 }
-                None => faults.push(Fault::Missing { number, place }),
+                None => faults.push(Fault::Missing { number, place: cursor.place(start) }),
             },
-            Token::NoNumber => faults.push(Fault::NoNumber { text: sql[start..end].into(), place }),
-            Token::QuestionMark => faults.push(Fault::QuestionMark { place }),
+            Token::NoNumber => faults.push(Fault::NoNumber { place: cursor.place(start) }),
+            Token::Named => faults.push(Fault::Named { place: cursor.place(start) }),
+            Token::QuestionMark => faults.push(Fault::QuestionMark { place: cursor.place(start) }),
         }
     }
     let unused = |(at, used): (usize, &bool)| (!used).then_some(at + 1);
@@ -129,11 +133,23 @@ struct Place {
     column: usize,
 }
 
-impl Place {
-    fn of(sql: &str, at: usize) -> Self {
-        let before = &sql[..at];
-        let line = before.rsplit('\n').next().unwrap_or_default();
-        Self { line: before.matches('\n').count() + 1, column: line.chars().count() + 1 }
+/// Finds the places of what comes later and later in a text, which is read once for all of them.
+struct Cursor<'s> {
+    sql: &'s str,
+    at: usize,
+    place: Place,
+}
+
+impl Cursor<'_> {
+    fn place(&mut self, at: usize) -> Place {
+        for character in self.sql[self.at..at].chars() {
+            self.place = match character {
+                '\n' => Place { line: self.place.line + 1, column: 1 },
+                _ => Place { column: self.place.column + 1, ..self.place },
+            };
+        }
+        self.at = at;
+        self.place
     }
 }
 
@@ -155,7 +171,8 @@ pub struct PlaceholderError {
 enum Fault {
     Missing { number: usize, place: Place },
     Unused { number: usize },
-    NoNumber { text: Box<str>, place: Place },
+    NoNumber { place: Place },
+    Named { place: Place },
     QuestionMark { place: Place },
 }
 
@@ -176,8 +193,12 @@ impl fmt::Display for PlaceholderError {
                 Fault::Unused { number } => {
                     write!(f, "value {number} is given and ${number} stands nowhere")?;
                 }
-                Fault::NoNumber { text, place } => {
-                    write!(f, "`{text}` ({place}) is no placeholder, they are $1, $2 and so on")?;
+                // What stands there may be a password that nobody quoted.
+                Fault::NoNumber { place } => {
+                    write!(f, "the $ ({place}) begins no placeholder, they are $1, $2 and so on")?;
+                }
+                Fault::Named { place } => {
+                    write!(f, "a name ({place}) is not how placeholders are written here: $1, $2")?;
                 }
                 Fault::QuestionMark { place } => {
                     write!(f, "`?` ({place}) is not how placeholders are written here: $1, $2")?;
@@ -240,10 +261,10 @@ mod tests {
             translate(Dialect::Sqlite, "SELECT $0,\n é$1, $3, ?, $1x", &values).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "placeholders and values do not go together: `$0` (line 1, column 8) is no placeholder, \
-             they are $1, $2 and so on; $3 (line 2, column 7) stands for no value, 2 values are \
-             given; `?` (line 2, column 11) is not how placeholders are written here: $1, $2; `$1x` \
-             (line 2, column 14) is no placeholder, they are $1, $2 and so on; value 1 is given and \
+            "placeholders and values do not go together: the $ (line 1, column 8) begins no \
+             placeholder, they are $1, $2 and so on; $3 (line 2, column 7) stands for no value, 2 values are \
+             given; `?` (line 2, column 11) is not how placeholders are written here: $1, $2; the $ \
+             (line 2, column 14) begins no placeholder, they are $1, $2 and so on; value 1 is given and \
              $1 stands nowhere; value 2 is given and $2 stands nowhere"
         );
         let error = translate(Dialect::MySql, "SELECT $1", &[]).unwrap_err().to_string();
@@ -259,8 +280,24 @@ mod tests {
     }
 
     #[test]
+    fn names_are_no_placeholders_in_sqlite_which_would_count_them() {
+        for name in [":x", "@x", "$x"] {
+            let sql = format!("SELECT {name}, $1");
+            assert!(translate(Dialect::Sqlite, &sql, &numbers(1)).is_err(), "{sql}");
+        }
+        assert!(translate(Dialect::MySql, "SELECT @x, $1", &numbers(1)).is_ok());
+    }
+
+    #[test]
+    fn a_password_that_nobody_quoted_is_not_shown() {
+        let sql = "UPDATE t SET hash = $2b$12$R9h7cIPz0gi WHERE id = $1";
+        let error = translate(Dialect::Postgres, sql, &numbers(1)).unwrap_err();
+        assert!(!format!("{error} {error:?}").contains("R9h7"), "{error}");
+    }
+
+    #[test]
     fn numbers_beyond_all_are_no_placeholders() {
-        for sql in ["$00", "$99999999999999999999999", "$1é", "$1_", "$1$2"] {
+        for sql in ["$00", "$01", "$99999999999999999999999", "$1é", "$1_", "$1$2"] {
             for dialect in ALL {
                 assert!(translate(dialect, sql, &numbers(2)).is_err(), "{dialect:?} {sql}");
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pool_any::{AnyErrorKind, ScopedFutureExt, Value};
+use pool_any::{AnyError, AnyErrorKind, ScopedFutureExt, Value};
 use tokio::time::timeout;
 
 use crate::{Place, count, endless, id, many, on_each, soon};
@@ -16,6 +16,7 @@ on_each! {
     what_failed_in_a_savepoint_leaves_the_rest
     a_conflict_is_run_again
     what_fails_is_not_run_again
+    an_error_of_the_applications_own_rolls_back
 }
 
 async fn what_is_committed_stays_and_what_is_rolled_back_is_gone(place: Place) {
@@ -168,4 +169,25 @@ async fn what_fails_is_not_run_again(place: Place) {
     assert_eq!(twice.await.unwrap_err().kind(), AnyErrorKind::Unique);
     assert_eq!(tries, 1);
     assert_eq!(count(&place, &mut connection).await, 0);
+}
+
+async fn an_error_of_the_applications_own_rolls_back(place: Place) {
+    let (_pool, mut connection) = place.table().await;
+    let (insert, read) = (place.insert(), place.sql("SELECT x FROM t WHERE id = $1"));
+    let poor = connection.transaction_with_retry(|tx| {
+        let (insert, read) = (insert.clone(), read.clone());
+        async move {
+            tx.execute(&insert, &id(1)).await?;
+            let x: i64 = tx.query_one(&read, &id(1)).await?.get("x")?;
+            if x < 10 { Err(AnyError::application("not enough")) } else { Ok(x) }
+        }
+        .scope_boxed()
+    });
+    let error = poor.await.unwrap_err();
+    assert_eq!((error.kind(), &*error.to_string()), (AnyErrorKind::Application, "not enough"));
+    assert_eq!(count(&place, &mut connection).await, 0);
+    connection.execute(&insert, &id(1)).await.unwrap();
+    let row = connection.query_one(&read, &id(1)).await.unwrap();
+    let error = AnyError::from(row.get::<bool>("y").unwrap_err());
+    assert_eq!(error.kind(), AnyErrorKind::Type);
 }

@@ -17,8 +17,10 @@ pub(super) struct Found {
 pub(super) enum Token {
     /// `$1`; the number is at least 1.
     Placeholder(usize),
-    /// `$0`, `$1x`, or a number beyond all.
+    /// `$0`, `$01`, `$1x`, or a number beyond all.
     NoNumber,
+    /// SQLite's `:name`, `@name` and `$name`: it would count them, among the numbers.
+    Named,
     /// A `?` in a database that has no such operator.
     QuestionMark,
 }
@@ -54,6 +56,9 @@ impl Lexer<'_> {
                 b'?' if !self.is(Dialect::Postgres) => {
                     self.at += 1;
                     return Some(self.found(Token::QuestionMark, self.at - 1));
+                }
+                b':' | b'@' if self.is(Dialect::Sqlite) && self.peek(1).is_some_and(is_name) => {
+                    return Some(self.named());
                 }
                 _ if is_name(byte) => self.name(),
                 _ => self.at += 1,
@@ -172,6 +177,14 @@ impl Lexer<'_> {
         }
     }
 
+    /// At the character before a name that makes it a parameter.
+    fn named(&mut self) -> Found {
+        let start = self.at;
+        self.at += 1;
+        self.skip_while(|byte| is_name(byte) || byte == b'$');
+        self.found(Token::Named, start)
+    }
+
     /// At a `$` that is not within a name.
     fn dollar(&mut self) -> Option<Found> {
         let start = self.at;
@@ -179,16 +192,19 @@ impl Lexer<'_> {
         if self.peek(0).is_some_and(|byte| byte.is_ascii_digit()) {
             self.skip_while(|byte| is_name(byte) || byte == b'$');
             let digits = str::from_utf8(&self.text[start + 1..self.at]).ok();
-            let number = digits.and_then(|digits| digits.parse().ok());
-            let token = match number.filter(|number| *number > 0) {
+            let digits = digits.filter(|digits| !digits.starts_with('0'));
+            let token = match digits.and_then(|digits| digits.parse().ok()) {
                 Some(number) => Token::Placeholder(number),
                 None => Token::NoNumber,
             };
             return Some(self.found(token, start));
         }
+        if self.is(Dialect::Sqlite) && self.peek(0).is_some_and(is_name) {
+            self.at = start;
+            return Some(self.named());
+        }
         if !self.is(Dialect::Postgres) {
-            // A name, in MySQL; in SQLite a parameter with a name, which it will miss.
-            self.skip_while(|byte| is_name(byte) || byte == b'$');
+            self.skip_while(|byte| is_name(byte) || byte == b'$'); // a name
             return None;
         }
         self.skip_while(is_name);
@@ -269,7 +285,9 @@ mod tests {
             (Postgres, "($1)$2", &["$1", "$2"]),
             (Postgres, "1$1", &["$1"]),
             (MySql, "1$1 $a$1 $$ $2", &["$2"]),
-            (Sqlite, "$name $1", &["$1"]),
+            (Sqlite, "$name $1 :a @b::c :: a:", &["$name", "$1", ":a", "@b", ":c"]),
+            (MySql, "$name @a := $1 :b", &["$1"]),
+            (Postgres, "a::int :b @c $1", &["$1"]),
             (MySql, "$12+$3", &["$12", "$3"]),
             (MySql, "a.$1", &["$1"]),
         ] {

@@ -84,6 +84,7 @@ impl Piece {
             Self::Placeholder(number) => (format!("${number}"), dialect.placeholder(*number)),
             // SQLite has names in brackets, and no subscripts.
             Self::Code("a[1]") if is(Dialect::Sqlite) => same("[$1 '?]".into()),
+            Self::Code("::text") if is(Dialect::Sqlite) => same("':text'".into()),
             Self::Code(code) => same((*code).into()),
             Self::String(text) => {
                 let text = text.replace('\'', "''");
@@ -122,6 +123,7 @@ impl Piece {
                 // A tag of the text's own would end it, and so would half of one at its end.
                 same(format!("${tag}${} ${tag}$", text.replace('$', "$ ")))
             }
+            Self::Dollars(..) if is(Dialect::Sqlite) => same("[$name :x]".into()), // no quotes
             Self::Dollars(..) => same("$name".into()),
         }
     }
