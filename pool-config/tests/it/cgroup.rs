@@ -1,8 +1,35 @@
 //! Control groups: which of them limits a process, and by how much.
 
-use pool_config::Machine;
+use pool_config::{Advisor, Backend, Machine};
 
 use crate::linux::{Linux, MIB, V1, V2, cores, memory, write};
+
+/// What the documentation of `auto` says of such a container, found on its own files.
+#[test]
+fn a_container_of_one_and_a_half_cpus_and_512_mb_is_advised_as_documented() {
+    let machine = Linux::new("0::/app\n", V2)
+        .with("/sys/fs/cgroup/app/cpu.max", "150000 100000\n")
+        .with("/sys/fs/cgroup/app/memory.max", "536870912\n")
+        .detect();
+    let advice = Advisor::new(Backend::Sqlite).machine(machine.clone()).advise();
+    let shown = advice.to_string();
+    assert!(
+        shown.starts_with(
+            "max_size = 5: 1 writer + 4 readers; readers = clamp(2 x 1.5 cores rounded down, 4, 8) \
+             = 4; at most 6 readers by memory: 5 % of 512 MiB = 26214 KiB, half of it at 2000 KiB \
+             each"
+        ),
+        "{shown}"
+    );
+    assert_eq!((advice.config.max_size, advice.cache_budget), (5, Some(26_214)));
+    for (backend, share) in [(Backend::Postgres, "30 % of 100"), (Backend::MySql, "30 % of 151")] {
+        let advice = Advisor::new(backend).machine(machine.clone()).advise();
+        let shown = advice.to_string();
+        let guess = "max_size = 4: max(2 x 1.5 cores rounded down, 4) = 4, a guess";
+        assert!(shown.starts_with(guess) && shown.contains(share), "{shown}");
+        assert_eq!(advice.config.max_size, 4);
+    }
+}
 
 #[test]
 fn v2_of_one_and_a_half_cpus_and_512_mb() {
