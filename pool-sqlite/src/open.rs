@@ -122,6 +122,13 @@ impl Opened {
     }
 }
 
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Closing frees the hook, and then rolls back what is open, which would call it.
+        let _ = self.connection.rollback_hook(None::<fn()>);
+    }
+}
+
 /// How long the statements of this thread wait for a lock.
 struct Patience {
     given_up: Arc<AtomicBool>,

@@ -252,10 +252,9 @@ async fn r14_nothing_that_follows_the_end_in_the_same_closure_is_committed() {
 async fn the_next_user_commits_whatever_became_of_the_last_handle() {
     let place = Place::new();
     let (pool, mut writer) = table(&place).await;
-    let mut tx = writer.begin().await.unwrap();
+    let mut tx = std::mem::ManuallyDrop::new(writer.begin().await.unwrap());
     let ended = tx.call(|c| c.execute_batch("ROLLBACK")).await.unwrap_err();
     assert_eq!(ended.kind(), SqliteErrorKind::TransactionOver);
-    std::mem::forget(tx);
     drop(writer);
     let mut writer = soon(pool.write()).await.unwrap();
     run(&mut writer, "INSERT INTO t VALUES (1)").await;
