@@ -179,7 +179,13 @@ pub(crate) use setters;
 macro_rules! differing {
     ($($name:ident: $arg:ty),* $(,)?) => {
         /// The names of the fields in which two differ, in the order in which they are declared.
-        pub(crate) fn differing(&self, other: &Self) -> Vec<&'static str> {
+        ///
+        /// ```
+        /// # use pool_core::PoolConfig;
+        /// let (one, other) = (PoolConfig::new(), PoolConfig::new().max_size(3).name("shop"));
+        /// assert_eq!(one.differing(&other), ["name", "max_size"]);
+        /// ```
+        pub fn differing(&self, other: &Self) -> Vec<&'static str> {
             let Self { $($name),* } = self; // all of them
             let fields = [$((stringify!($name), *$name != other.$name)),*];
             fields.into_iter().filter(|(_, differ)| *differ).map(|(name, _)| name).collect()

@@ -19,8 +19,16 @@ pub struct Reconfigured {
 
 impl Reconfigured {
     /// What is to become of the one, where the other is wanted: both what there will be and what
-    /// is said of it.
-    pub(crate) fn between(present: &PoolConfig, wanted: PoolConfig) -> (PoolConfig, Self) {
+    /// is said of it. For pools that are made of several.
+    ///
+    /// ```
+    /// # use pool_core::{PoolConfig, Reconfigured};
+    /// let wanted = PoolConfig::new().max_size(3).name("shop");
+    /// let (next, done) = Reconfigured::between(&PoolConfig::new(), wanted);
+    /// assert_eq!(next, PoolConfig::new().max_size(3));
+    /// assert_eq!(done.to_string(), "changed max_size; needs a restart: name");
+    /// ```
+    pub fn between(present: &PoolConfig, wanted: PoolConfig) -> (PoolConfig, Self) {
         let new = PoolConfig {
             name: present.name.clone(),
             flight_recorder: present.flight_recorder,

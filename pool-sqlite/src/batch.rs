@@ -111,7 +111,8 @@ impl Batch for SqliteTransaction<'_> {
         let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
         Box::pin(async move {
             let connection = self.connection().await?;
-            connection.write(plan.chunker(DIALECT), sql, rows, progress).await
+            let done = connection.write(plan.chunker(DIALECT), sql, rows, progress).await;
+            self.within(done)
         })
     }
 
@@ -129,7 +130,8 @@ impl Batch for SqliteTransaction<'_> {
         let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
         Box::pin(async move {
             let connection = self.connection().await?;
-            connection.write(plan.chunker(DIALECT), sql, rows, progress).await
+            let done = connection.write(plan.chunker(DIALECT), sql, rows, progress).await;
+            self.within(done)
         })
     }
 
@@ -138,7 +140,8 @@ impl Batch for SqliteTransaction<'_> {
         plan: &SelectByIds,
         ids: &[Value<'_>],
     ) -> Result<Found, SqliteError> {
-        self.connection().await?.select_by_ids(plan, ids).await
+        let done = self.connection().await?.select_by_ids(plan, ids).await;
+        self.within(done)
     }
 
     async fn load_related(
@@ -146,7 +149,8 @@ impl Batch for SqliteTransaction<'_> {
         plan: &Related,
         parents: &[Value<'_>],
     ) -> Result<RelatedRows, SqliteError> {
-        self.connection().await?.load_related(plan, parents).await
+        let done = self.connection().await?.load_related(plan, parents).await;
+        self.within(done)
     }
 }
 

@@ -150,8 +150,8 @@ impl SqliteBuilder {
     }
 
     /// Runs on every connection when it was opened, on its own thread: for functions, collations,
-    /// pragmas of your own. The pool's authorizer, commit hook, progress and busy handler come after
-    /// it and take the place of any set here.
+    /// pragmas of your own. The pool's authorizer, commit and rollback hooks, progress and busy
+    /// handler come after it and take the place of any set here.
     pub fn set_up<F>(mut self, set_up: F) -> Self
     where
         F: Fn(&mut Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
@@ -256,7 +256,7 @@ impl Sides {
             (false, false) => (1, 1),
         };
         if read_only {
-            let write = config.clone().min_size(1);
+            let write = config.clone().min_size(config.min_size.max(1));
             return Self { write, role: Role::Reader, read: None, writers, readers };
         }
         // The writer stays: without it the last reader to go would take the log along.

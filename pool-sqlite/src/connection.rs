@@ -57,9 +57,9 @@ const LONGEST_LOOK: Duration = Duration::from_millis(20);
 /// No transaction and no running statement, and nothing of session state that goes through SQL:
 /// attached databases, temporary tables and changed pragmas make the pool open the connection anew,
 /// and so does a closure that panicked. What a closure registers through rusqlite's API (functions,
-/// collations, limits, hooks) stays, until the connection ends; an authorizer, commit hook, progress
-/// or busy handler of one's own takes the place of the pool's, which watch over the above. The last
-/// inserted row's id stays readable.
+/// collations, limits, hooks) stays, until the connection ends; an authorizer, a commit or
+/// rollback hook, a progress or busy handler of one's own takes the place of the pool's, which watch
+/// over the above. The last inserted row's id stays readable.
 pub struct SqliteConnection {
     pub(crate) home: Home,
     pub(crate) worker: Worker,
@@ -68,6 +68,8 @@ pub struct SqliteConnection {
     pub(crate) activity: Activity,
     /// Somebody ran something since the pool last looked.
     pub(crate) used: bool,
+    /// What runs now is part of a transaction that somebody holds, see [`Opened::is_held`].
+    pub(crate) is_held: bool,
     /// It was clean when the pool last looked.
     pub(crate) was_clean: bool,
     /// What has to run before the next use, since the last was cut short.
@@ -109,6 +111,7 @@ impl SqliteConnection {
             shared,
             activity,
             used: false,
+            is_held: false,
             was_clean: false,
             undo: None,
             changes_at_checkpoint: 0,
@@ -206,6 +209,7 @@ impl SqliteConnection {
         let _busy = self.activity.busy();
         let Home::Here(opened) = &mut self.home else { return Err(gone()) };
         opened.given_up.store(false, Ordering::Release);
+        opened.is_held.store(self.is_held, Ordering::Relaxed);
         opened.wait_for_locks(patience);
         match catch_unwind(AssertUnwindSafe(|| run(&mut opened.connection))) {
             Ok(ran) => Ok(ran?),
@@ -284,6 +288,7 @@ impl SqliteConnection {
         let Home::Here(opened) = std::mem::replace(&mut self.home, Home::Lost) else {
             return Err(gone());
         };
+        opened.is_held.store(self.is_held, Ordering::Relaxed);
         self.used = true;
         let activity = self.activity.clone();
         let _busy = activity.busy();

@@ -53,7 +53,7 @@ pub enum SqliteErrorKind {
     /// A constraint of the schema.
     Constraint,
     /// The transaction had ended before: SQLite rolled it back (an interrupted write, a full disk),
-    /// or a statement ended it. What came next would have been on its own.
+    /// or a statement ended it. What came next would have been on its own, so nothing of it is kept.
     TransactionOver,
     /// A value that SQLite does not have, or text that is no UTF-8.
     Type,

@@ -33,8 +33,12 @@ pub(crate) struct Opened {
     pub(crate) touched: Arc<AtomicBool>,
     /// The job that has it was given up: what runs is to end, and nothing is to be committed.
     pub(crate) given_up: Arc<AtomicBool>,
-    /// How often something was committed.
+    /// The job is one of a transaction that somebody holds: who holds it commits, nothing else does.
+    pub(crate) is_held: Arc<AtomicBool>,
+    /// How often something was committed, or was to be.
     pub(crate) commits: Arc<AtomicU64>,
+    /// How often a transaction was rolled back.
+    pub(crate) rollbacks: Arc<AtomicU64>,
     /// Code that used it panicked.
     pub(crate) panicked: bool,
     /// How long it waits for locks now.
@@ -73,17 +77,24 @@ impl Opened {
         let (given_up, commits) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let stop = given_up.clone();
         let _ = connection.progress_handler(1000, Some(move || stop.load(Ordering::Acquire)));
-        let (stop, count) = (given_up.clone(), commits.clone());
+        let (is_held, rollbacks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
+        let (stop, held, count) = (given_up.clone(), is_held.clone(), commits.clone());
         let _ = connection.commit_hook(Some(move || {
             count.fetch_add(1, Ordering::Relaxed);
-            stop.load(Ordering::Acquire)
+            stop.load(Ordering::Acquire) || held.load(Ordering::Relaxed)
+        }));
+        let count = rollbacks.clone();
+        let _ = connection.rollback_hook(Some(move || {
+            count.fetch_add(1, Ordering::Relaxed);
         }));
         Ok(Self {
             interrupt: Arc::new(connection.get_interrupt_handle()),
             connection,
             touched,
             given_up,
+            is_held,
             commits,
+            rollbacks,
             panicked: false,
             patience: None,
         })
@@ -108,6 +119,13 @@ impl Opened {
             let given_up = self.given_up.clone();
             PATIENCE.set(Some(Patience { given_up, lasts: patience, since: None }));
         }
+    }
+}
+
+impl Drop for Opened {
+    fn drop(&mut self) {
+        // Closing frees the hook, and then rolls back what is open, which would call it.
+        let _ = self.connection.rollback_hook(None::<fn()>);
     }
 }
 

@@ -62,12 +62,16 @@ impl SqlitePool {
         self.writer.acquire()
     }
 
-    /// The engine's pool behind [`write`](Self::write), for everything it can do besides.
+    /// The engine's pool behind [`write`](Self::write), for everything it can do besides. What its
+    /// own `reconfigure` and `resize` change, [`config`](Self::config) does not know, and the next
+    /// [`reconfigure`](Self::reconfigure) of this pool undoes.
     pub fn writer(&self) -> &ManagedPool<SqliteManager> {
         &self.writer
     }
 
-    /// The engine's pool behind [`read`](Self::read): the writer's, where there is no other.
+    /// The engine's pool behind [`read`](Self::read): the writer's, where there is no other. Its own
+    /// `reconfigure` and `resize` pass [`config`](Self::config) by, as those of the
+    /// [`writer`](Self::writer) do.
     pub fn readers(&self) -> &ManagedPool<SqliteManager> {
         self.readers.as_ref().unwrap_or(&self.writer)
     }
@@ -89,14 +93,21 @@ impl SqlitePool {
     }
 
     /// The settings by which the pool goes now, `max_size` being that of both sides together: those
-    /// it was built with, or of the last [`reconfigure`](Self::reconfigure).
+    /// it was built with, and what [`reconfigure`](Self::reconfigure) has changed since.
+    ///
+    /// The one connection that reads and writes stays, so where there is no other its sizes and its
+    /// `idle_timeout` are what the pool was built with, and of no matter.
     pub fn config(&self) -> Arc<PoolConfig> {
         self.config.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Goes by other settings from now on, as [`ManagedPool::reconfigure`] has it: of one writer and
     /// `max_size` less one readers, as [`SqliteBuilder::max_size`] takes it. From one connection for
-    /// everything to several, or back, needs a restart: the sizes stay, the rest holds.
+    /// everything to several, or back, needs a restart: the sizes stay, the rest holds. What is of no
+    /// matter to a pool like this stays as it is too, and is not reported: the sizes and the
+    /// `idle_timeout` of a single connection.
+    ///
+    /// Of several at once each changes what the one before has left, and the last holds.
     ///
     /// The page cache is divided anew for readers that open later; those that are open keep theirs.
     ///
@@ -118,47 +129,59 @@ impl SqlitePool {
     /// # Ok(()) }
     /// ```
     pub fn reconfigure(&self, new: &PoolConfig) -> Result<Reconfigured, SqliteError> {
-        let options = &self.writer.manager().shared.options;
-        check(new, options)?;
-        let present = self.config();
-        let restart = Sides::new(new, options).read.is_some() != self.readers.is_some();
-        let sized = if restart { sizes_of(new, &present) } else { new.clone() };
-        let sides = Sides::new(&sized, options);
-        sides.write.validate()?;
-        sides.read.map_or(Ok(()), |read| read.validate())?;
-        let fixed = sized.name(&present.name).flight_recorder(present.flight_recorder);
-        let mut latest = Arc::new(fixed);
-        *self.config.lock().unwrap_or_else(PoisonError::into_inner) = latest.clone();
-        let mut done = self.apply(&latest)?;
+        check(new, &self.writer.manager().shared.options)?;
+        let (mut latest, done) = {
+            let mut present = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+            let (next, done) = self.next(&present, new)?;
+            *present = Arc::new(next);
+            (present.clone(), done)
+        };
+        self.apply(&latest)?;
         // Where others came meanwhile, both sides end with the same ones.
         while !Arc::ptr_eq(&latest, &self.config()) {
             latest = self.config();
             self.apply(&latest)?;
         }
-        done.needs_restart = [
-            ("name", new.name != present.name),
-            ("max_size", restart),
-            ("min_size", restart && new.min_size != present.min_size),
-            ("min_idle", restart && new.min_idle != present.min_idle),
-            ("max_idle", restart && new.max_idle != present.max_idle),
-            ("flight_recorder", new.flight_recorder != present.flight_recorder),
-        ]
-        .into_iter()
-        .filter_map(|(field, needed)| needed.then_some(field))
-        .collect();
         Ok(done)
     }
 
+    /// The settings that come after the present ones, where others are wanted, and what is said of
+    /// that. They are valid for each side.
+    fn next(
+        &self,
+        present: &PoolConfig,
+        wanted: &PoolConfig,
+    ) -> Result<(PoolConfig, Reconfigured), SqliteError> {
+        let options = &self.writer.manager().shared.options;
+        let restart = Sides::new(wanted, options).read.is_some() != self.readers.is_some();
+        let is_alone = self.readers.is_none() && !options.is_read_only();
+        let mut possible = wanted.clone();
+        if restart || is_alone {
+            possible = sizes_of(&possible, present);
+        }
+        if is_alone {
+            possible = possible.idle_timeout(present.idle_timeout);
+        }
+        let (next, mut done) = Reconfigured::between(present, possible);
+        if restart {
+            done.needs_restart = next.differing(wanted); // what is of no matter here is then, too
+        }
+        let sides = Sides::new(&next, options);
+        sides.write.validate()?;
+        sides.read.map_or(Ok(()), |read| read.validate())?;
+        Ok((next, done))
+    }
+
     /// Hands each side its share of settings that are valid and need no restart.
-    fn apply(&self, config: &PoolConfig) -> Result<Reconfigured, SqliteError> {
+    fn apply(&self, config: &PoolConfig) -> Result<(), SqliteError> {
         let shared = &self.writer.manager().shared;
         let sides = Sides::new(config, &shared.options);
         shared.cache_kib.store(sides.cache_kib(&shared.options), Ordering::Relaxed);
-        let mut done = self.writer.reconfigure(&sides.write)?;
+        self.writer.reconfigure(&sides.write)?;
         if let (Some(readers), Some(read)) = (&self.readers, &sides.read) {
-            done = readers.reconfigure(read)?; // whatever changes for the writer changes for them
+            readers.reconfigure(read)?;
         }
-        Ok(done)
+        Ok(())
     }
 
     /// Copies the database, as it is at one moment, into a new file. Readers go on; writers wait.

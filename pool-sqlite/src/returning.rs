@@ -14,6 +14,7 @@ use crate::open::{Opened, Role};
 impl SqliteConnection {
     /// What is left behind, without touching the file.
     pub(crate) fn condition(&mut self) -> Condition {
+        self.is_held = false; // also where the transaction was leaked
         let is_home = matches!(self.home, Home::Here(_));
         if is_home && self.was_clean && !self.used {
             return Condition::Clean; // nobody ran anything since

@@ -5,13 +5,21 @@
 //! several that were dropped together, the outermost is dropped last, and its note is the one that
 //! counts.
 //!
-//! SQLite ends a transaction by itself when a write in it is interrupted, or the disk is full. What
-//! follows would then be committed statement by statement. So each statement is run only if there is
-//! a transaction still.
+//! SQLite ends a transaction by itself when a write in it is interrupted, the disk is full, or a
+//! conflict is to roll it back; and any text can end it. What follows would then be committed
+//! statement by statement. So nothing begins if the transaction has ended; and as long as it is held,
+//! the connection's commit hook refuses every commit but that of [`SqliteTransaction::commit`], for
+//! a closure can go on after the end. A `COMMIT` in a closure is refused with them, and so rolls
+//! back. (Releasing a savepoint is no commit.)
+//!
+//! That a transaction is open does not say that it is the same: a closure can begin another. No
+//! transaction ends here without a rollback, but one that has nothing to commit; so it is the same
+//! if nothing was rolled back since.
 
 use std::fmt;
+use std::sync::atomic::Ordering;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, ffi};
 
 use crate::connection::{ALL, SqliteConnection};
 use crate::error::{SqliteError, SqliteErrorKind};
@@ -25,11 +33,14 @@ use crate::open::Role;
 ///
 /// # Cancel safety
 /// A future that is dropped while its statement runs ends the whole transaction: it is rolled back,
-/// and what follows in it fails with [`TransactionOver`](SqliteErrorKind::TransactionOver).
+/// unless the commit itself had begun, and what follows in it fails with
+/// [`TransactionOver`](SqliteErrorKind::TransactionOver).
 pub struct SqliteTransaction<'c> {
     connection: &'c mut SqliteConnection,
     /// Which savepoint it is; 0 is the transaction itself.
     depth: u32,
+    /// The connection's count when it began.
+    rollbacks: u64,
     has_ended: bool,
 }
 
@@ -59,32 +70,40 @@ impl SqliteConnection {
             Role::Reader => "BEGIN",
         };
         self.call(move |connection| connection.execute_batch(sql)).await?;
-        Ok(SqliteTransaction { connection: self, depth: 0, has_ended: false })
+        let rollbacks = self.here()?.rollbacks.load(Ordering::Relaxed);
+        self.is_held = true;
+        Ok(SqliteTransaction { connection: self, depth: 0, rollbacks, has_ended: false })
     }
 }
 
 impl SqliteTransaction<'_> {
     /// As [`SqliteConnection::call`], in this transaction.
     ///
+    /// A closure is not to end the transaction, not by `COMMIT` either: that fails and rolls back.
+    /// Nothing that it does after the end is kept.
+    ///
     /// # Errors
-    /// As there; and [`TransactionOver`](SqliteErrorKind::TransactionOver).
+    /// As there; and [`TransactionOver`](SqliteErrorKind::TransactionOver) if the transaction had
+    /// ended before, or has ended in a closure that would else have succeeded.
     pub async fn call<T, F>(&mut self, run: F) -> Result<T, SqliteError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        self.connection().await?.call(move |connection| run(connection)).await
+        let done = self.connection().await?.call(move |connection| run(connection)).await;
+        self.within(done)
     }
 
-    /// As [`SqliteConnection::inline`], in this transaction.
+    /// As [`SqliteConnection::inline`], in this transaction; else as [`call`](Self::call).
     ///
     /// # Errors
-    /// As there; and [`TransactionOver`](SqliteErrorKind::TransactionOver).
+    /// As there.
     pub async fn inline<T, F>(&mut self, mut run: F) -> Result<T, SqliteError>
     where
         F: FnMut(&Connection) -> rusqlite::Result<T>,
     {
-        self.connection().await?.inline(move |connection| run(connection)).await
+        let done = self.connection().await?.inline(move |connection| run(connection)).await;
+        self.within(done)
     }
 
     /// Begins a transaction within this one: what is rolled back of it leaves the rest as it was.
@@ -92,10 +111,10 @@ impl SqliteTransaction<'_> {
     /// # Errors
     /// As [`call`](Self::call).
     pub async fn savepoint(&mut self) -> Result<SqliteTransaction<'_>, SqliteError> {
-        let depth = self.depth + 1;
+        let (depth, rollbacks) = (self.depth + 1, self.rollbacks);
         self.call(move |connection| connection.execute_batch(&format!("SAVEPOINT pool_{depth}")))
             .await?;
-        Ok(SqliteTransaction { connection: self.connection, depth, has_ended: false })
+        Ok(SqliteTransaction { connection: self.connection, depth, rollbacks, has_ended: false })
     }
 
     /// Keeps what was done; of a savepoint, as part of its transaction.
@@ -108,7 +127,12 @@ impl SqliteTransaction<'_> {
             0 => "COMMIT".to_owned(),
             depth => format!("RELEASE pool_{depth}"),
         };
-        self.call(move |connection| connection.execute_batch(&sql)).await?;
+        let is_outermost = self.depth == 0;
+        let connection = self.connection().await?;
+        if is_outermost {
+            connection.is_held = false; // this is the commit that may be
+        }
+        connection.call(move |connection| connection.execute_batch(&sql)).await?;
         self.has_ended = true;
         Ok(())
     }
@@ -124,20 +148,42 @@ impl SqliteTransaction<'_> {
             false => connection.execute_batch(&undo),
         };
         self.connection.call(roll_back).await?;
+        self.connection.is_held &= self.depth > 0;
         self.has_ended = true;
         Ok(())
     }
 
     /// The connection, in order and in a transaction still.
     pub(crate) async fn connection(&mut self) -> Result<&mut SqliteConnection, SqliteError> {
-        let connection = &mut *self.connection;
-        connection.come_home().await?;
-        if connection.here()?.connection.is_autocommit() {
-            let text = "the transaction has ended: it was rolled back since a statement in it was \
-                        interrupted or failed, or a statement ended it; nothing is run outside of it";
-            return Err(SqliteError::text(SqliteErrorKind::TransactionOver, text));
+        self.connection.come_home().await?;
+        match self.is_over()? {
+            true => Err(self.over()),
+            false => Ok(self.connection),
         }
-        Ok(connection)
+    }
+
+    /// What something that ran in the transaction has come to, if that is where it ran to its end.
+    pub(crate) fn within<T>(&mut self, done: Result<T, SqliteError>) -> Result<T, SqliteError> {
+        match done {
+            Ok(_) if self.is_over()? => Err(self.over()),
+            Err(error) if error.code() == Some(ffi::SQLITE_CONSTRAINT_COMMITHOOK) => {
+                Err(self.over())
+            }
+            done => done,
+        }
+    }
+
+    fn is_over(&mut self) -> Result<bool, SqliteError> {
+        let opened = self.connection.here()?;
+        let rollbacks = opened.rollbacks.load(Ordering::Relaxed);
+        Ok(opened.connection.is_autocommit() || rollbacks != self.rollbacks)
+    }
+
+    fn over(&self) -> SqliteError {
+        let text = "the transaction has ended: it was rolled back since a statement in it was \
+                    interrupted or failed, or a statement ended it; nothing is kept outside of it";
+        let error = SqliteError::text(SqliteErrorKind::TransactionOver, text);
+        error.of(&self.connection.shared.database)
     }
 }
 
@@ -145,6 +191,7 @@ impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
             self.connection.undo = Some(undo(self.depth).into());
+            self.connection.is_held &= self.depth > 0;
         }
     }
 }

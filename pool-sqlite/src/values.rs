@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use pool_sql::{OwnedValue, Queries, Row, Value, ValueType};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Params, ToSql};
+use rusqlite::{Connection, Params, Statement, ToSql};
 
 use crate::connection::SqliteConnection;
 use crate::error::{SqliteError, SqliteErrorKind};
@@ -48,7 +48,8 @@ impl Queries for SqliteTransaction<'_> {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<Vec<Row>, SqliteError> {
-        self.connection().await?.query_values(sql, values).await
+        let done = self.connection().await?.query_values(sql, values).await;
+        self.within(done)
     }
 
     async fn execute_values(
@@ -56,7 +57,8 @@ impl Queries for SqliteTransaction<'_> {
         sql: &str,
         values: &[Value<'_>],
     ) -> Result<u64, SqliteError> {
-        self.connection().await?.execute_values(sql, values).await
+        let done = self.connection().await?.execute_values(sql, values).await;
+        self.within(done)
     }
 }
 
@@ -71,7 +73,11 @@ pub(crate) fn query(
     // A list in one of the driver's versions that we work with, an iterator in the other.
     #[allow(clippy::useless_conversion)]
     let columns: Arc<[Box<str>]> = statement.column_names().into_iter().map(Box::from).collect();
+    let is_empty = is_empty(&statement);
     let mut found = statement.query(values)?;
+    if is_empty {
+        return Ok(());
+    }
     while let Some(row) = found.next()? {
         let value = |at| row.get_ref(at).and_then(|value| own(value, at));
         let values = (0..columns.len()).map(value).collect::<rusqlite::Result<_>>()?;
@@ -84,11 +90,21 @@ pub(crate) fn query(
 fn execute(connection: &Connection, sql: &str, values: Vec<Bound>) -> rusqlite::Result<u64> {
     let before = connection.total_changes();
     let mut statement = connection.prepare_cached(sql)?;
+    let is_empty = is_empty(&statement);
     let mut rows = statement.query(rusqlite::params_from_iter(values))?;
+    if is_empty {
+        return Ok(0);
+    }
     while rows.next()?.is_some() {}
     // What SQLite says last is of an earlier statement, if this one touched nothing.
     let touched = connection.total_changes() != before;
     Ok(if touched { connection.changes() } else { 0 })
+}
+
+/// Whether the text was blank, or nothing but comments: running that would be an error to SQLite.
+fn is_empty(statement: &Statement<'_>) -> bool {
+    // A statement has a text; the rest is only quicker to ask.
+    statement.column_count() == 0 && statement.readonly() && statement.expanded_sql().is_none()
 }
 
 /// Copies of values, as SQLite takes them.

@@ -64,10 +64,10 @@ async fn r20_from_one_connection_to_several_or_back_needs_a_restart() {
     let keepalive = Some(Duration::from_secs(60));
     for (pool, other) in [(&single, 4), (&several, 1)] {
         let before = present(pool);
-        let new = before.clone().name("x").max_size(other).min_size(1).keepalive(keepalive);
+        let new = before.clone().name("x").max_size(other).max_idle(1).keepalive(keepalive);
         let done = pool.reconfigure(&new).unwrap();
         assert_eq!(done.changed, ["keepalive"]);
-        assert_eq!(done.needs_restart, ["name", "max_size", "min_size"]);
+        assert_eq!(done.needs_restart, ["name", "max_size", "max_idle"]);
         assert_eq!(*pool.config(), before.keepalive(keepalive));
         assert_eq!(pool.writer().config().keepalive, keepalive);
     }
@@ -85,6 +85,43 @@ async fn r20_from_one_connection_to_several_or_back_needs_a_restart() {
     let done = read_only.reconfigure(&present(&read_only).max_size(1)).unwrap();
     assert_eq!(done.to_string(), "changed max_size");
     assert_eq!(read_only.snapshot().write.max_size, 1);
+}
+
+/// What a pool of this kind does not go by is neither said to be changed nor among its settings.
+#[tokio::test]
+async fn r20_the_report_and_the_settings_are_what_holds() {
+    let place = Place::new();
+    let single = place.builder().max_size(1).build().await.unwrap();
+    let rollback = SqlitePool::builder(place.file("rollback.db")).max_size(5);
+    let rollback = rollback.options(|options| options.journal_mode = JournalMode::Delete);
+    let rollback = rollback.build().await.unwrap();
+    for pool in [&single, &rollback] {
+        let before = present(pool);
+        let new = before.clone().idle_timeout(Duration::from_secs(7)).min_idle(1).max_idle(1);
+        assert_eq!(pool.reconfigure(&new).unwrap().to_string(), "changed nothing");
+        assert_eq!(*pool.config(), before);
+        let done = pool.reconfigure(&new.reuse(Reuse::Fifo)).unwrap();
+        assert_eq!(done.to_string(), "changed reuse");
+        assert_eq!(*pool.config(), before.reuse(Reuse::Fifo));
+    }
+    let done = rollback.reconfigure(&present(&rollback).max_size(9)).unwrap();
+    assert_eq!(done.to_string(), "changed nothing");
+    assert_eq!(rollback.config().max_size, 5);
+    // What a restart would make matter is said to need one.
+    let new = present(&single).max_size(4).idle_timeout(Duration::from_secs(7));
+    let done = single.reconfigure(&new).unwrap();
+    assert_eq!(done.to_string(), "changed nothing; needs a restart: max_size, idle_timeout");
+    let read_only = place.builder().read_only().build().await.unwrap();
+    let new = present(&read_only).min_size(3).idle_timeout(Duration::from_secs(7));
+    let done = read_only.reconfigure(&new).unwrap();
+    assert_eq!(done.to_string(), "changed min_size, idle_timeout");
+    assert_eq!([&*read_only.config(), &*read_only.writer().config()], [&new; 2]);
+    let several = place.pool().await;
+    let new = present(&several).min_size(3).idle_timeout(Duration::from_secs(7));
+    let done = several.reconfigure(&new).unwrap();
+    assert_eq!(done.to_string(), "changed min_size, idle_timeout");
+    assert_eq!(several.readers().config().min_size, 2);
+    assert_eq!(*several.config(), new);
 }
 
 #[tokio::test]
@@ -126,4 +163,28 @@ fn r20_several_at_once_leave_both_sides_with_one_of_them() {
     let sides = [pool.writer().config(), pool.readers().config(), pool.config()];
     let [write, read, both] = sides.map(|side| side.acquire_timeout);
     assert_eq!([write, read], [both; 2]);
+}
+
+/// What the one leaves as it is, it does not put back to what it was before the other came.
+#[test]
+fn r20_of_two_at_once_neither_undoes_the_other() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let place = Place::new();
+    let pool = runtime.block_on(place.pool());
+    let four = present(&pool);
+    let start = std::sync::Barrier::new(2);
+    for round in 0..2_000 {
+        pool.reconfigure(&four).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                start.wait();
+                pool.reconfigure(&four.clone().max_size(9)).unwrap();
+            });
+            start.wait();
+            // Its size would need a restart, so it is not touched.
+            pool.reconfigure(&four.clone().max_size(1)).unwrap();
+        });
+        assert_eq!(pool.config().max_size, 9, "round {round}");
+        assert_eq!(pool.readers().config().max_size, 8, "round {round}");
+    }
 }

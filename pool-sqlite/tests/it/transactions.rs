@@ -184,12 +184,81 @@ async fn r14_a_begin_or_commit_that_is_dropped_leaves_all_or_nothing() {
 async fn a_statement_that_ends_the_transaction_is_its_end() {
     let place = Place::new();
     let (_pool, mut writer) = table(&place).await;
-    let mut tx = writer.begin().await.unwrap();
-    tx.call(|c| c.execute_batch("COMMIT")).await.unwrap();
-    let refused = tx.execute_values("INSERT INTO t VALUES (1)", &[]).await.unwrap_err();
-    assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver);
-    drop(tx);
-    assert_eq!(number(&mut writer, COUNT).await, 0);
+    for end in ["ROLLBACK", "COMMIT", "END; SELECT 1"] {
+        let mut tx = writer.begin().await.unwrap();
+        add(&mut tx).await;
+        let error = tx.call(move |c| c.execute_batch(end)).await.unwrap_err();
+        assert_eq!(error.kind(), SqliteErrorKind::TransactionOver, "{end}: {error}");
+        let refused = tx.execute_values("INSERT INTO t VALUES (1)", &[]).await.unwrap_err();
+        assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver);
+        drop(tx);
+        assert_eq!(number(&mut writer, COUNT).await, 0, "{end}");
+    }
+}
+
+/// All ways to go on after the end, in the closure in which it ended: nothing of it is kept.
+#[tokio::test]
+async fn r14_nothing_that_follows_the_end_in_the_same_closure_is_committed() {
+    let place = Place::new();
+    let (_pool, mut writer) = table(&place).await;
+    run(&mut writer, "CREATE UNIQUE INDEX one ON t (x); INSERT INTO t VALUES (1)").await;
+    for follows in [
+        "INSERT INTO t VALUES (2)",
+        "BEGIN; INSERT INTO t VALUES (2); COMMIT",
+        "BEGIN; INSERT INTO t VALUES (2)",
+        "SAVEPOINT pool_1; INSERT INTO t VALUES (2)",
+        "CREATE TABLE u (x)",
+        "SELECT 1",
+    ] {
+        for (end, in_savepoint) in [
+            ("INSERT OR ROLLBACK INTO t VALUES (1)", false),
+            ("INSERT OR ROLLBACK INTO t VALUES (1)", true),
+            ("ROLLBACK", false),
+            ("COMMIT", true),
+        ] {
+            let case = format!("{end}; {follows}");
+            let mut tx = writer.begin().await.unwrap();
+            tx.execute_values("INSERT INTO t VALUES (5)", &[]).await.unwrap();
+            let closure = move |c: &rusqlite::Connection| {
+                let _ = c.execute_batch(end);
+                c.execute_batch(follows)
+            };
+            let error = if in_savepoint {
+                let mut savepoint = tx.savepoint().await.unwrap();
+                let error = savepoint.call(closure).await.unwrap_err();
+                let refused = savepoint.commit().await.unwrap_err();
+                assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver, "{case}");
+                error
+            } else {
+                tx.inline(closure).await.unwrap_err()
+            };
+            assert_eq!(error.kind(), SqliteErrorKind::TransactionOver, "{case}: {error}");
+            let refused = tx.query_values("SELECT 1", &[]).await.unwrap_err();
+            assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver, "{case}");
+            let refused = tx.commit().await.unwrap_err();
+            assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver, "{case}");
+            let kept = "SELECT (SELECT sum(x) FROM t) + (SELECT count(*) FROM sqlite_schema)";
+            assert_eq!(number(&mut writer, kept).await, 3, "{case}");
+        }
+    }
+    // Outside of it all is as ever: by itself, in a transaction of SQL, in a closure's.
+    run(&mut writer, "INSERT INTO t VALUES (2); BEGIN; INSERT INTO t VALUES (3); COMMIT").await;
+    writer.transaction(|tx| tx.execute("INSERT INTO t VALUES (4)", [])).await.unwrap();
+    assert_eq!(number(&mut writer, COUNT).await, 4);
+}
+
+/// A leaked handle leaves nothing behind that keeps the next user from committing.
+#[tokio::test]
+async fn the_next_user_commits_whatever_became_of_the_last_handle() {
+    let place = Place::new();
+    let (pool, mut writer) = table(&place).await;
+    let mut tx = std::mem::ManuallyDrop::new(writer.begin().await.unwrap());
+    let ended = tx.call(|c| c.execute_batch("ROLLBACK")).await.unwrap_err();
+    assert_eq!(ended.kind(), SqliteErrorKind::TransactionOver);
+    drop(writer);
+    let mut writer = soon(pool.write()).await.unwrap();
+    run(&mut writer, "INSERT INTO t VALUES (1)").await;
+    assert_eq!(number(&mut writer, COUNT).await, 1);
 }
 
 #[tokio::test]

@@ -64,6 +64,25 @@ async fn a_text_is_one_statement_with_as_many_values() {
 }
 
 #[tokio::test]
+async fn a_text_without_a_statement_does_nothing() {
+    let place = Place::new();
+    let mut writer = place.pool().await.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE t (x); INSERT INTO t VALUES (1)").await;
+    for sql in ["", " \n", ";", "-- nothing", "/* nothing */ ;"] {
+        assert_eq!(writer.query_values(sql, &[]).await.unwrap(), [], "{sql:?}");
+        assert_eq!(writer.execute_values(sql, &[]).await.unwrap(), 0, "{sql:?}");
+        let error = writer.query_values(sql, &[Value::I64(1)]).await.unwrap_err();
+        assert_eq!(error.kind(), SqliteErrorKind::Params, "{sql:?}: {error}");
+    }
+    // A statement without columns that writes nothing is one all the same.
+    let mut tx = writer.begin().await.unwrap();
+    tx.execute_values("SAVEPOINT a", &[]).await.unwrap();
+    assert_eq!(tx.execute_values("-- nothing", &[]).await.unwrap(), 0);
+    tx.execute_values("RELEASE a", &[]).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_count_is_of_the_statement_itself() {
     let place = Place::new();
     let mut writer = place.pool().await.write().await.unwrap();
