@@ -1,18 +1,29 @@
 //! [`PgTransaction`]: a transaction or a savepoint, rolled back unless it is committed.
+//!
+//! A text can end a transaction behind its handle's back: `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`.
+//! What follows would then be committed by itself, statement by statement. So before each of its
+//! calls the transaction has to be there still: the status in the last answer says so, without a
+//! round trip. After an error it is there, and the server takes nothing more in it.
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, Portal, Row, Transaction, TransactionBuilder};
 
 use crate::connection::PgCancelToken;
 use crate::error::{PgError, PgErrorKind};
-use crate::session::Session;
+use crate::session::{Call, Session};
 use crate::statements::PgStatement;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
 /// done on its connection.
+///
+/// It is ended by [`commit`](Self::commit), [`rollback`](Self::rollback) or its drop. If a statement
+/// ended it (`COMMIT`, `ROLLBACK`), whatever is asked of it or of its savepoints next is refused with
+/// [`PgErrorKind::TransactionOver`], and not sent. That is known with the statement's answer: of
+/// several under way at once (`join!`), those that were sent before it came are run, outside of it.
 pub struct PgTransaction<'c> {
     // First: it notes what the drop of the next sends.
     undo: Undo<'c>,
@@ -96,7 +107,7 @@ impl<'c> PgTransactionBuilder<'c> {
     }
 }
 
-impl PgTransaction<'_> {
+impl<'c> PgTransaction<'c> {
     pub(crate) fn client(&self) -> &Client {
         self.inner.client()
     }
@@ -104,12 +115,13 @@ impl PgTransaction<'_> {
     /// Keeps what was done.
     ///
     /// # Errors
-    /// What a deferred constraint or a serializable transaction fails with; and
-    /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back.
+    /// What a deferred constraint or a serializable transaction fails with;
+    /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back; and
+    /// [`PgErrorKind::TransactionOver`] if a statement had ended it.
     pub async fn commit(self) -> Result<(), PgError> {
-        let Self { inner, session, is_savepoint, undo } = self;
+        let (session, is_savepoint) = (self.session, self.is_savepoint);
         let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
-        let call = session.call(inner.client(), Some(sql)).await?;
+        let (inner, undo, call) = self.last_call(sql).await?;
         let done = inner.commit().await;
         undo.ended();
         call.finish(done).await?;
@@ -125,10 +137,10 @@ impl PgTransaction<'_> {
     /// Undoes what was done.
     ///
     /// # Errors
-    /// The connection is lost; then it is undone too.
+    /// The connection is lost; then it is undone too. [`PgErrorKind::TransactionOver`] if a statement
+    /// had ended it: what was committed by that is not undone.
     pub async fn rollback(self) -> Result<(), PgError> {
-        let Self { inner, session, undo, .. } = self;
-        let call = session.call(inner.client(), Some("ROLLBACK")).await?;
+        let (inner, undo, call) = self.last_call("ROLLBACK").await?;
         let done = inner.rollback().await;
         undo.ended();
         call.finish(done).await
@@ -137,9 +149,10 @@ impl PgTransaction<'_> {
     /// Sets a savepoint.
     ///
     /// # Errors
-    /// The server's, or that the connection is lost.
+    /// The server's, or that the connection is lost; [`PgErrorKind::TransactionOver`] if a statement
+    /// had ended the transaction.
     pub async fn transaction(&mut self) -> Result<PgTransaction<'_>, PgError> {
-        let call = self.session.call(self.inner.client(), Some("SAVEPOINT")).await?;
+        let call = self.session.call_within(self.inner.client(), Some("SAVEPOINT")).await?;
         let started = self.inner.transaction().await;
         let inner = call.finish(started).await?;
         Ok(PgTransaction { inner, session: self.session, is_savepoint: true, undo: Undo(None) })
@@ -155,7 +168,7 @@ impl PgTransaction<'_> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<PgPortal<'_>, PgError> {
         let statement = statement.of(self.session)?;
-        let call = self.session.call(self.client(), None).await?;
+        let call = self.session.call_within(self.client(), None).await?;
         let bound = self.inner.bind(statement, params).await;
         Ok(PgPortal { inner: call.finish(bound).await?, transaction: PhantomData })
     }
@@ -169,7 +182,7 @@ impl PgTransaction<'_> {
         portal: &PgPortal<'_>,
         max_rows: i32,
     ) -> Result<Vec<Row>, PgError> {
-        let call = self.session.call(self.client(), None).await?;
+        let call = self.session.call_within(self.client(), None).await?;
         let rows = self.inner.query_portal(&portal.inner, max_rows).await;
         call.finish(rows).await
     }
@@ -177,6 +190,21 @@ impl PgTransaction<'_> {
     /// As [`PgConnection::cancel_token`](crate::PgConnection::cancel_token).
     pub fn cancel_token(&self) -> PgCancelToken<'_> {
         PgCancelToken::new(self.client(), self.session)
+    }
+
+    /// Begins the call that ends it. Bound in this order, the call is dropped first: it notes that it
+    /// is given up, and the undo goes by that.
+    async fn last_call(self, sql: &str) -> Result<(Transaction<'c>, Undo<'c>, Call<'c>), PgError> {
+        let Self { inner, session, undo, .. } = self;
+        match session.call_within(inner.client(), Some(sql)).await {
+            Ok(call) => Ok((inner, undo, call)),
+            Err(over) if over.kind() == PgErrorKind::TransactionOver => {
+                undo.ended();
+                mem::forget(inner); // its drop would send a ROLLBACK, of nothing
+                Err(over)
+            }
+            Err(error) => Err(error),
+        }
     }
 }
 
