@@ -7,14 +7,13 @@
 
 use std::fmt;
 use std::marker::PhantomData;
-use std::mem;
 
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, Portal, Row, Transaction, TransactionBuilder};
 
 use crate::connection::PgCancelToken;
 use crate::error::{PgError, PgErrorKind};
-use crate::session::{Call, Session};
+use crate::session::Session;
 use crate::statements::PgStatement;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
@@ -107,7 +106,7 @@ impl<'c> PgTransactionBuilder<'c> {
     }
 }
 
-impl<'c> PgTransaction<'c> {
+impl PgTransaction<'_> {
     pub(crate) fn client(&self) -> &Client {
         self.inner.client()
     }
@@ -119,9 +118,9 @@ impl<'c> PgTransaction<'c> {
     /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back; and
     /// [`PgErrorKind::TransactionOver`] if a statement had ended it.
     pub async fn commit(self) -> Result<(), PgError> {
-        let (session, is_savepoint) = (self.session, self.is_savepoint);
+        let Self { inner, session, is_savepoint, undo } = self;
         let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
-        let (inner, undo, call) = self.last_call(sql).await?;
+        let call = session.call_within(inner.client(), Some(sql)).await?;
         let done = inner.commit().await;
         undo.ended();
         call.finish(done).await?;
@@ -140,7 +139,8 @@ impl<'c> PgTransaction<'c> {
     /// The connection is lost; then it is undone too. [`PgErrorKind::TransactionOver`] if a statement
     /// had ended it: what was committed by that is not undone.
     pub async fn rollback(self) -> Result<(), PgError> {
-        let (inner, undo, call) = self.last_call("ROLLBACK").await?;
+        let Self { inner, session, undo, .. } = self;
+        let call = session.call_within(inner.client(), Some("ROLLBACK")).await?;
         let done = inner.rollback().await;
         undo.ended();
         call.finish(done).await
@@ -190,21 +190,6 @@ impl<'c> PgTransaction<'c> {
     /// As [`PgConnection::cancel_token`](crate::PgConnection::cancel_token).
     pub fn cancel_token(&self) -> PgCancelToken<'_> {
         PgCancelToken::new(self.client(), self.session)
-    }
-
-    /// Begins the call that ends it. Bound in this order, the call is dropped first: it notes that it
-    /// is given up, and the undo goes by that.
-    async fn last_call(self, sql: &str) -> Result<(Transaction<'c>, Undo<'c>, Call<'c>), PgError> {
-        let Self { inner, session, undo, .. } = self;
-        match session.call_within(inner.client(), Some(sql)).await {
-            Ok(call) => Ok((inner, undo, call)),
-            Err(over) if over.kind() == PgErrorKind::TransactionOver => {
-                undo.ended();
-                mem::forget(inner); // its drop would send a ROLLBACK, of nothing
-                Err(over)
-            }
-            Err(error) => Err(error),
-        }
     }
 }
 
