@@ -49,7 +49,8 @@ pub enum AnyErrorKind {
     Locked,
     /// The statement was cancelled, or took longer than a limit of the server.
     Cancelled,
-    /// The transaction had ended or failed before: nothing of it was kept.
+    /// The transaction had ended or failed before: what was asked of it was not done. Nothing of it
+    /// was kept, unless a statement in it had committed it.
     TransactionOver,
     /// It was to write where writing is not allowed.
     ReadOnly,
@@ -206,7 +207,7 @@ fn of_postgres(error: &pool_postgres::PgError) -> AnyErrorKind {
         Of::Serialization | Of::Deadlock => AnyErrorKind::Conflict,
         Of::Locked => AnyErrorKind::Locked,
         Of::Cancelled => AnyErrorKind::Cancelled,
-        Of::RolledBack => AnyErrorKind::TransactionOver,
+        Of::RolledBack | Of::TransactionOver => AnyErrorKind::TransactionOver,
         // It takes nothing more, until it is rolled back.
         Of::Sql if code == Some("25P02") => AnyErrorKind::TransactionOver,
         Of::ReadOnly => AnyErrorKind::ReadOnly,
@@ -215,6 +216,7 @@ fn of_postgres(error: &pool_postgres::PgError) -> AnyErrorKind {
         Of::Authentication | Of::Database | Of::Denied => AnyErrorKind::Denied,
         Of::Saturated => AnyErrorKind::Saturated,
         Of::Acquire => of_cause(error),
+        Of::Params => AnyErrorKind::Params,
         Of::Type => AnyErrorKind::Type,
         Of::Rows => AnyErrorKind::Rows,
         Of::Config | Of::Profile => AnyErrorKind::Config,

@@ -17,7 +17,7 @@ one_of! {
 /// done on its connection; and if that is given back, at once.
 ///
 /// A transaction can end behind its user's back: by a statement that fails (PostgreSQL), a deadlock
-/// or a `CREATE TABLE` (MySQL), a future that is dropped. What follows in it then fails, on every
+/// or a `CREATE TABLE` (MySQL), a future that is dropped, a `COMMIT` or `ROLLBACK` as a statement. What follows in it then fails, on every
 /// database, instead of being committed by itself.
 pub struct AnyTransaction<'c>(pub(crate) Transaction<'c>);
 
@@ -27,7 +27,7 @@ impl<'c> AnyTransaction<'c> {
     ///
     /// # Errors
     /// [`TransactionOver`](crate::AnyErrorKind::TransactionOver) if it had ended or failed before:
-    /// nothing was committed. The database's; if the connection is lost meanwhile, nobody knows.
+    /// nothing was committed by this. The database's; if the connection is lost meanwhile, nobody knows.
     pub async fn commit(self) -> Result<(), AnyError> {
         each!(Transaction, self.0, it => Ok(it.commit().await?))
     }
@@ -35,7 +35,8 @@ impl<'c> AnyTransaction<'c> {
     /// Undoes what was done.
     ///
     /// # Errors
-    /// The connection is lost; then it is undone all the same.
+    /// The connection is lost; then it is undone all the same. On PostgreSQL
+    /// [`TransactionOver`](crate::AnyErrorKind::TransactionOver) if a statement had ended it.
     pub async fn rollback(self) -> Result<(), AnyError> {
         each!(Transaction, self.0, it => Ok(it.rollback().await?))
     }

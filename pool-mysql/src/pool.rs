@@ -56,9 +56,8 @@ impl MySqlPool {
     }
 
     /// Gives the pool other settings, see [`ManagedPool::reconfigure`]; and reckons anew, with a
-    /// warning if need be, what of the server
-    /// does not go with them ([`warnings`](Self::warnings)). How many statements a connection keeps
-    /// prepared is settled when it is opened.
+    /// warning if need be, what of the server does not go with them ([`warnings`](Self::warnings)).
+    /// How many statements a connection keeps prepared is settled when it is opened.
     ///
     /// # Errors
     /// If settings make no sense; then nothing is changed.

@@ -73,7 +73,7 @@ impl PgConnection {
     }
 
     pub(crate) fn on(&self) -> Statements<'_> {
-        Statements { client: &self.client, session: &self.session }
+        Statements { client: &self.client, session: &self.session, is_within: false }
     }
 
     /// Begins a transaction. It is rolled back unless it is committed.
@@ -369,7 +369,7 @@ macro_rules! statements {
 
 impl PgTransaction<'_> {
     pub(crate) fn on(&self) -> Statements<'_> {
-        Statements { client: self.client(), session: self.session }
+        Statements { client: self.client(), session: self.session, is_within: true }
     }
 }
 

@@ -69,10 +69,15 @@ pub enum PgErrorKind {
     ReadOnly,
     /// The transaction failed before, so its commit rolled it back.
     RolledBack,
+    /// The transaction had ended before: a statement in it committed it or rolled it back. What came
+    /// next would have been on its own.
+    TransactionOver,
     /// A pooler between here and the server does not go together with the profile.
     Profile,
     /// A value does not convert to the type that the server has, or back.
     Type,
+    /// Another number of values than the statement has parameters.
+    Params,
     /// Another number of rows than was asked for.
     Rows,
     /// The driver and the server disagree about where in the protocol they are.
@@ -168,9 +173,11 @@ impl PgError {
                 PgErrorKind::Disconnected => "disconnected",
                 PgErrorKind::Plan => "plan",
                 PgErrorKind::Type => "type",
+                PgErrorKind::Params => "params",
                 PgErrorKind::Rows => "rows",
                 PgErrorKind::OutOfStep => "out_of_step",
                 PgErrorKind::RolledBack => "rolled_back",
+                PgErrorKind::TransactionOver => "transaction_over",
                 _ => "other",
             }),
         }
@@ -272,10 +279,11 @@ fn kind_of_cause(error: &tokio_postgres::Error) -> PgErrorKind {
     let text = error.to_string();
     if text.starts_with("error serializing parameter")
         || text.starts_with("error deserializing column")
-        || text.starts_with("expected ")
         || text.starts_with("invalid column")
     {
         PgErrorKind::Type
+    } else if text.starts_with("expected ") {
+        PgErrorKind::Params // so many "parameters but got" so many
     } else if text.starts_with("query returned an unexpected number of rows") {
         PgErrorKind::Rows
     } else if text.starts_with("unexpected message from server")

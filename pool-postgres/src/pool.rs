@@ -56,8 +56,7 @@ impl PgPool {
     }
 
     /// Gives the pool other settings, see [`ManagedPool::reconfigure`]; and reckons anew, with a
-    /// warning if need be, whether the server has
-    /// room for it ([`shortage`](Self::shortage)).
+    /// warning if need be, whether the server has room for it ([`shortage`](Self::shortage)).
     ///
     /// # Errors
     /// If settings make no sense; then nothing is changed.

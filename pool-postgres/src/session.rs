@@ -159,6 +159,18 @@ impl Session {
         Ok(self.begun(watch, None))
     }
 
+    /// The same for a call in a transaction, which has to be there still.
+    ///
+    /// # Errors
+    /// [`PgErrorKind::TransactionOver`] if it is not. Nothing is sent then.
+    pub(crate) async fn call_within<'s>(
+        &'s self,
+        client: &Client,
+        sql: Option<&str>,
+    ) -> Result<Call<'s>, PgError> {
+        self.call(client, sql).await?.within()
+    }
+
     /// Begins a call that copies in: alone, and no other begins until it has ended.
     pub(crate) async fn copy<'s>(
         &'s self,

@@ -21,7 +21,7 @@ use crate::copy::{PgCopyIn, PgCopyOut};
 use crate::error::{PgError, PgErrorKind};
 use crate::infer::types_of;
 use crate::rows::PgRowStream;
-use crate::session::{MOMENT, Session};
+use crate::session::{Call, MOMENT, Session};
 use crate::text::{is_local_set, leaves_state};
 use crate::values::{Param, append, plain, worded};
 use crate::wire::Transaction;
@@ -34,6 +34,8 @@ pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 pub(crate) struct Statements<'c> {
     pub(crate) client: &'c Client,
     pub(crate) session: &'c Session,
+    /// They are a transaction's, and nothing is run outside of it.
+    pub(crate) is_within: bool,
 }
 
 /// A statement by its text, or prepared: what [`query`](crate::PgConnection::query) and its kin take.
@@ -134,8 +136,22 @@ impl Answer {
 }
 
 impl<'c> Statements<'c> {
+    /// Begins a call, see [`Session::call`] and [`Session::call_within`].
+    pub(crate) async fn call(self, sql: Option<&str>) -> Result<Call<'c>, PgError> {
+        match self.is_within {
+            true => self.session.call_within(self.client, sql).await,
+            false => self.session.call(self.client, sql).await,
+        }
+    }
+
+    /// Begins a call that copies in.
+    async fn copy(self, sql: &str) -> Result<Call<'c>, PgError> {
+        let call = self.session.copy(self.client, sql).await?;
+        if self.is_within { call.within() } else { Ok(call) }
+    }
+
     pub(crate) async fn prepare(self, sql: &str) -> Result<PgStatement<'c>, PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.call(Some(sql)).await?;
         if let Err(refused) = self.names_allowed() {
             return call.end(Err(refused));
         }
@@ -149,7 +165,7 @@ impl<'c> Statements<'c> {
         sql: &str,
         types: &[Type],
     ) -> Result<PgStatement<'c>, PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.call(Some(sql)).await?;
         if let Err(refused) = self.names_allowed() {
             return call.end(Err(refused));
         }
@@ -213,18 +229,18 @@ impl<'c> Statements<'c> {
         match query.form() {
             Form::Prepared(statement) => {
                 let statement = statement.of(self.session)?;
-                let call = self.session.call(self.client, None).await?;
+                let call = self.call(None).await?;
                 call.finish(self.once(statement, params, wanted).await).await
             }
             Form::Text(sql) if self.is_pooled() => {
-                let call = self.session.call(self.client, Some(sql)).await?;
+                let call = self.call(Some(sql)).await?;
                 match types_of(params) {
                     Ok(typed) => call.finish(self.once_typed(sql, &typed, wanted).await).await,
                     Err(error) => call.end(Err(error)),
                 }
             }
             Form::Text(sql) => {
-                let call = self.session.call(self.client, Some(sql)).await?;
+                let call = self.call(Some(sql)).await?;
                 let before = self.before();
                 let done = self.run_cached(sql, params, wanted).await;
                 self.forget_local(before, sql);
@@ -283,7 +299,7 @@ impl<'c> Statements<'c> {
         params: &[(&(dyn ToSql + Sync), Type)],
         wanted: For,
     ) -> Result<Answer, PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.call(Some(sql)).await?;
         self.note(sql);
         let done = match self.is_pooled() {
             true => self.once_typed(sql, params, wanted).await,
@@ -372,11 +388,11 @@ impl<'c> Statements<'c> {
         let (mut call, stream) = match query.form() {
             Form::Prepared(statement) => {
                 let statement = statement.of(self.session)?;
-                let call = self.session.call(self.client, None).await?;
+                let call = self.call(None).await?;
                 (call, self.stream(statement, &params).await)
             }
             Form::Text(sql) if self.is_pooled() => {
-                let call = self.session.call(self.client, Some(sql)).await?;
+                let call = self.call(Some(sql)).await?;
                 let typed = match types_of_borrowed(&params) {
                     Ok(typed) => typed,
                     Err(error) => return call.end(Err(error)),
@@ -384,7 +400,7 @@ impl<'c> Statements<'c> {
                 (call, self.client.query_typed_raw(sql, typed).await)
             }
             Form::Text(sql) => {
-                let call = self.session.call(self.client, Some(sql)).await?;
+                let call = self.call(Some(sql)).await?;
                 (call, self.stream_cached(sql, &params).await)
             }
         };
@@ -421,14 +437,14 @@ impl<'c> Statements<'c> {
     }
 
     pub(crate) async fn simple_query(self, sql: &str) -> Result<Vec<SimpleQueryMessage>, PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.call(Some(sql)).await?;
         self.note(sql);
         let done = self.client.simple_query(sql).await;
         call.finish(done).await
     }
 
     pub(crate) async fn batch_execute(self, sql: &str) -> Result<(), PgError> {
-        let call = self.session.call(self.client, Some(sql)).await?;
+        let call = self.call(Some(sql)).await?;
         let before = self.before();
         self.note(sql);
         let done = self.client.batch_execute(sql).await;
@@ -455,7 +471,7 @@ impl<'c> Statements<'c> {
     where
         T: bytes::Buf + Send + 'static,
     {
-        let call = self.session.copy(self.client, sql).await?;
+        let call = self.copy(sql).await?;
         let statement = match self.for_copy(sql).await {
             Ok(statement) => statement,
             Err(error) => return call.end(Err(error)),
@@ -472,7 +488,7 @@ impl<'c> Statements<'c> {
     }
 
     pub(crate) async fn copy_out(self, sql: &str) -> Result<PgCopyOut<'c>, PgError> {
-        let mut call = self.session.call(self.client, Some(sql)).await?;
+        let mut call = self.call(Some(sql)).await?;
         let statement = match self.for_copy(sql).await {
             Ok(statement) => statement,
             Err(error) => return call.end(Err(error)),

@@ -1,4 +1,9 @@
 //! [`PgTransaction`]: a transaction or a savepoint, rolled back unless it is committed.
+//!
+//! A text can end a transaction behind its handle's back: `COMMIT`, `ROLLBACK`, `PREPARE TRANSACTION`.
+//! What follows would then be committed by itself, statement by statement. So before each of its
+//! calls the transaction has to be there still: the status in the last answer says so, without a
+//! round trip. After an error it is there, and the server takes nothing more in it.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -13,6 +18,11 @@ use crate::statements::PgStatement;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
 /// done on its connection.
+///
+/// It is ended by [`commit`](Self::commit), [`rollback`](Self::rollback) or its drop. If a statement
+/// ended it (`COMMIT`, `ROLLBACK`), whatever is asked of it or of its savepoints next is refused with
+/// [`PgErrorKind::TransactionOver`], and not sent. That is known with the statement's answer: of
+/// several under way at once (`join!`), those that were sent before it came are run, outside of it.
 pub struct PgTransaction<'c> {
     // First: it notes what the drop of the next sends.
     undo: Undo<'c>,
@@ -104,12 +114,13 @@ impl PgTransaction<'_> {
     /// Keeps what was done.
     ///
     /// # Errors
-    /// What a deferred constraint or a serializable transaction fails with; and
-    /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back.
+    /// What a deferred constraint or a serializable transaction fails with;
+    /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back; and
+    /// [`PgErrorKind::TransactionOver`] if a statement had ended it.
     pub async fn commit(self) -> Result<(), PgError> {
         let Self { inner, session, is_savepoint, undo } = self;
         let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
-        let call = session.call(inner.client(), Some(sql)).await?;
+        let call = session.call_within(inner.client(), Some(sql)).await?;
         let done = inner.commit().await;
         undo.ended();
         call.finish(done).await?;
@@ -125,10 +136,11 @@ impl PgTransaction<'_> {
     /// Undoes what was done.
     ///
     /// # Errors
-    /// The connection is lost; then it is undone too.
+    /// The connection is lost; then it is undone too. [`PgErrorKind::TransactionOver`] if a statement
+    /// had ended it: what was committed by that is not undone.
     pub async fn rollback(self) -> Result<(), PgError> {
         let Self { inner, session, undo, .. } = self;
-        let call = session.call(inner.client(), Some("ROLLBACK")).await?;
+        let call = session.call_within(inner.client(), Some("ROLLBACK")).await?;
         let done = inner.rollback().await;
         undo.ended();
         call.finish(done).await
@@ -137,9 +149,10 @@ impl PgTransaction<'_> {
     /// Sets a savepoint.
     ///
     /// # Errors
-    /// The server's, or that the connection is lost.
+    /// The server's, or that the connection is lost; [`PgErrorKind::TransactionOver`] if a statement
+    /// had ended the transaction.
     pub async fn transaction(&mut self) -> Result<PgTransaction<'_>, PgError> {
-        let call = self.session.call(self.inner.client(), Some("SAVEPOINT")).await?;
+        let call = self.session.call_within(self.inner.client(), Some("SAVEPOINT")).await?;
         let started = self.inner.transaction().await;
         let inner = call.finish(started).await?;
         Ok(PgTransaction { inner, session: self.session, is_savepoint: true, undo: Undo(None) })
@@ -155,7 +168,7 @@ impl PgTransaction<'_> {
         params: &[&(dyn ToSql + Sync)],
     ) -> Result<PgPortal<'_>, PgError> {
         let statement = statement.of(self.session)?;
-        let call = self.session.call(self.client(), None).await?;
+        let call = self.session.call_within(self.client(), None).await?;
         let bound = self.inner.bind(statement, params).await;
         Ok(PgPortal { inner: call.finish(bound).await?, transaction: PhantomData })
     }
@@ -169,7 +182,7 @@ impl PgTransaction<'_> {
         portal: &PgPortal<'_>,
         max_rows: i32,
     ) -> Result<Vec<Row>, PgError> {
-        let call = self.session.call(self.client(), None).await?;
+        let call = self.session.call_within(self.client(), None).await?;
         let rows = self.inner.query_portal(&portal.inner, max_rows).await;
         call.finish(rows).await
     }

@@ -14,6 +14,7 @@ on_each! {
     savepoints_are_undone_alone_and_together
     a_future_dropped_in_a_statement_ends_the_transaction
     what_failed_in_a_savepoint_leaves_the_rest
+    a_transaction_ended_by_a_statement_takes_nothing_more
     a_conflict_is_run_again
     what_fails_is_not_run_again
     an_error_of_the_applications_own_rolls_back
@@ -112,6 +113,42 @@ async fn what_failed_in_a_savepoint_leaves_the_rest(place: Place) {
     tx.execute(&place.insert(), &id(2)).await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(count(&place, &mut connection).await, 2);
+}
+
+/// What follows would be committed by itself.
+async fn a_transaction_ended_by_a_statement_takes_nothing_more(place: Place) {
+    let (_pool, mut connection) = place.table().await;
+    let mut kept = 0;
+    for (sql, is_kept) in [("COMMIT", true), ("ROLLBACK", false)] {
+        for (as_batch, in_savepoint) in [(false, false), (true, false), (false, true), (true, true)]
+        {
+            let mut tx = connection.transaction().await.unwrap();
+            tx.execute(&place.insert(), &id(kept + 1)).await.unwrap();
+            let refused = if in_savepoint {
+                let mut savepoint = tx.transaction().await.unwrap();
+                match as_batch {
+                    true => savepoint.execute_batch(sql).await.unwrap(),
+                    false => drop(savepoint.execute(sql, &[]).await.unwrap()),
+                }
+                let refused = savepoint.execute(&place.insert(), &id(100)).await.unwrap_err();
+                assert_eq!(refused.kind(), AnyErrorKind::TransactionOver, "{refused}");
+                savepoint.commit().await.unwrap_err()
+            } else {
+                match as_batch {
+                    true => tx.execute_batch(sql).await.unwrap(),
+                    false => drop(tx.execute(sql, &[]).await.unwrap()),
+                }
+                tx.query(&place.count(), &[]).await.unwrap_err()
+            };
+            assert_eq!(refused.kind(), AnyErrorKind::TransactionOver, "{refused}");
+            let refused = tx.execute(&place.insert(), &id(101)).await.unwrap_err();
+            assert_eq!(refused.kind(), AnyErrorKind::TransactionOver, "{refused}");
+            let refused = tx.commit().await.unwrap_err();
+            assert_eq!(refused.kind(), AnyErrorKind::TransactionOver, "{refused}");
+            kept += i64::from(is_kept);
+            assert_eq!(count(&place, &mut connection).await, kept, "{sql}");
+        }
+    }
 }
 
 /// Several at once, who all read and then write the same row: none of the writes is lost.

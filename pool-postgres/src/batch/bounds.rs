@@ -40,7 +40,7 @@ impl<'c> Bounds<'c> {
         let is_savepoint = is_nested || is_in_transaction(on).await?;
         let words = if is_savepoint { SAVEPOINT } else { TRANSACTION };
         let mut bounds = Self { on, words, is_open: false };
-        let call = on.session.call(on.client, Some(words.begin)).await?;
+        let call = on.call(Some(words.begin)).await?;
         // From the next line on it is sent: whoever drops it has something to undo.
         bounds.is_open = true;
         let begun = on.client.batch_execute(words.begin).await;

@@ -6,8 +6,9 @@ use pool_core::Busy;
 use tokio::time::timeout;
 
 use super::{MOMENT, Session, is_fatal};
-use crate::error::PgError;
+use crate::error::{PgError, PgErrorKind};
 use crate::watch::Watch;
+use crate::wire::Transaction;
 
 /// A call under way; dropped before its end, it is given up.
 pub(crate) struct Call<'s> {
@@ -28,6 +29,21 @@ impl Call<'_> {
         self.session.streams().push(up_to);
         self.session.calls.fetch_sub(1, Ordering::SeqCst);
         self.stream = Some(up_to);
+    }
+
+    /// The call goes on if there is a transaction. It has sent nothing yet.
+    ///
+    /// Its owner began one, and was told so: answers come in order, so any that came since is about
+    /// that one, whatever else is under way. If it says that there is none, a statement has ended it.
+    /// That there is one says nothing of statements that have no answer yet.
+    pub(crate) fn within(self) -> Result<Self, PgError> {
+        if self.session.wire.transaction() != Transaction::None {
+            return Ok(self);
+        }
+        let text = "a statement has ended the transaction (COMMIT, ROLLBACK), and nothing is run \
+                    outside of it: end one by commit() or rollback() of its handle, and begin \
+                    another for what follows";
+        self.end(Err(PgError::text(PgErrorKind::TransactionOver, text)))
     }
 
     /// The call has ended so.

@@ -27,7 +27,7 @@ pub(crate) struct Worded<'v>(Value<'v>);
 pub(crate) fn worded<'v>(sql: &str, values: &[Value<'v>]) -> Result<Vec<Worded<'v>>, PgError> {
     match placeholders::translate(Dialect::Postgres, sql, values) {
         Ok(_) => Ok(values.iter().copied().map(Worded).collect()),
-        Err(error) => Err(PgError::text(PgErrorKind::Type, error.to_string())),
+        Err(error) => Err(PgError::text(PgErrorKind::Params, error.to_string())),
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn another_number_of_values_is_seen_before_the_server_does() {
         let error = worded("SELECT $1, $2", &[Value::I64(1)]).err().unwrap();
-        assert_eq!(error.kind(), PgErrorKind::Type);
+        assert_eq!(error.kind(), PgErrorKind::Params);
         assert!(error.to_string().contains("$2 (line 1, column 12)"), "{error}");
     }
 }

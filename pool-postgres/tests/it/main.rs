@@ -16,6 +16,7 @@ mod reconfiguring;
 mod returning;
 mod several_calls;
 mod tls;
+mod transactions;
 mod values;
 
 use std::future::IntoFuture;

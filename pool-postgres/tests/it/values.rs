@@ -91,7 +91,7 @@ async fn what_does_not_go_into_a_parameter_says_which_and_why() {
         assert!(error.to_string().ends_with(text), "{error}");
     }
     let error = connection.query_values("SELECT $1", &[]).await.unwrap_err();
-    assert_eq!(error.kind(), PgErrorKind::Type, "{error}");
+    assert_eq!(error.kind(), PgErrorKind::Params, "{error}");
     let error = connection.query_values("SELECT '1 day'::interval AS i", &[]).await.unwrap_err();
     assert!(error.to_string().contains("column `i` is interval"), "{error}");
     let several = "INSERT INTO nowhere VALUES (1); SELECT 1";
@@ -159,7 +159,7 @@ async fn behind_a_pooler_every_type_comes_back_too() {
         assert_eq!(error.kind(), PgErrorKind::Sql, "{error}");
     }
     let error = connection.query_values("SELECT $1, $2", &[Value::I64(1)]).await.unwrap_err();
-    assert_eq!(error.kind(), PgErrorKind::Type, "{error}");
+    assert_eq!(error.kind(), PgErrorKind::Params, "{error}");
     let rows = connection.query_values("SELECT 1", &[]).await.unwrap();
     assert_eq!(one(&rows), Value::I64(1), "and the connection goes on");
 }
