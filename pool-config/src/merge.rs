@@ -103,7 +103,7 @@ impl Merge {
     }
 
     /// `max_size` and `max_idle`, if SQLAlchemy's words have to do with them.
-    fn sizes(&self) -> Result<Option<(Sized, Sized)>, SettingsFault> {
+    fn sizes(&self) -> Result<Option<(Size, Size)>, SettingsFault> {
         fn of(said: Option<&Said>) -> Option<(u32, &Said)> {
             said.and_then(|said| Some((said.number?, said)))
         }
@@ -212,7 +212,8 @@ impl Merge {
     }
 }
 
-type Sized = (u32, Source);
+/// A number and where it comes from.
+type Size = (u32, Source);
 
 fn disagree(size: (u32, &Said), overflow: (u32, &Said), max: (u32, &Said)) -> SettingsFault {
     let (sum, place) = (size.0.saturating_add(overflow.0), &size.1.source);
