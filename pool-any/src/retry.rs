@@ -1,18 +1,11 @@
 //! Transactions that are run again if they conflicted.
 
-use std::time::Duration;
-
+use pool_sql::Retry;
 use scoped_futures::ScopedBoxFuture;
-use tokio::time::sleep;
 
 use crate::connection::AnyConnection;
 use crate::error::AnyError;
 use crate::transaction::AnyTransaction;
-
-/// So often a transaction is tried at most.
-const ATTEMPTS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 impl AnyConnection {
     /// Runs a transaction, and again if it conflicted with another one
@@ -55,7 +48,7 @@ impl AnyConnection {
             + 'a,
         T: 'a,
     {
-        let (mut tries, mut pause) = (1, FIRST_PAUSE);
+        let mut retry = Retry::new();
         loop {
             let done = {
                 let mut tx = self.serializable().await?;
@@ -68,14 +61,13 @@ impl AnyConnection {
                     }
                 }
             };
-            match done {
-                Err(conflict) if conflict.is_worth_a_new_transaction() && tries < ATTEMPTS => {}
+            let conflict = match done {
+                Err(error) if error.is_worth_a_new_transaction() => error,
                 done => return done,
+            };
+            if !retry.again().await {
+                return Err(conflict);
             }
-            tries += 1;
-            // Half of it by chance, so that two who met do not meet again.
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

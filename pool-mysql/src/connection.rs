@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use mysql_async::Conn;
 use pool_core::Activity;
+use pool_sql::Retry;
 use scoped_futures::ScopedBoxFuture;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::common::Common;
@@ -16,11 +17,6 @@ use crate::link::Link;
 use crate::server::{MySqlServer, Wishes};
 use crate::text::Leaves;
 use crate::transaction::{MySqlTransaction, MySqlTransactionBuilder};
-
-/// How often a transaction is tried, and how long it waits in between.
-const ATTEMPTS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connection to a MySQL or MariaDB server, from a [`MySqlPool`](crate::MySqlPool).
 ///
@@ -150,8 +146,9 @@ impl MySqlConnection {
     /// # Ok(()) }
     /// ```
     ///
-    /// The closure boxes its future, so that the whole can be spawned whatever it borrows; the compiler
-    /// does not see that of an `async` closure.
+    /// The closure boxes its future, so that the whole can be spawned; the compiler does not see that
+    /// of an `async` closure. What the future uses besides the transaction it owns or shares (`Arc`):
+    /// it cannot borrow what is local to the caller.
     ///
     /// # Errors
     /// The closure's, or the last conflict.
@@ -167,7 +164,7 @@ impl MySqlConnection {
             + 'a,
         T: 'a,
     {
-        let (mut tries, mut pause) = (1, FIRST_PAUSE);
+        let mut retry = Retry::new();
         loop {
             let done = {
                 let mut tx = self.transaction().await?;
@@ -180,14 +177,13 @@ impl MySqlConnection {
                     }
                 }
             };
-            match done {
-                Err(conflict) if conflict.is_worth_a_new_transaction() && tries < ATTEMPTS => {}
+            let conflict = match done {
+                Err(error) if error.is_worth_a_new_transaction() => error,
                 done => return done,
+            };
+            if !retry.again().await {
+                return Err(conflict);
             }
-            tries += 1;
-            // Half of it by chance, so that two who met do not meet again.
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use pool_core::Activity;
+use pool_sql::Retry;
 use scoped_futures::ScopedBoxFuture;
-use tokio::time::sleep;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Row, SimpleQueryMessage};
 
@@ -22,11 +22,6 @@ use crate::server::PgServer;
 use crate::session::Session;
 use crate::statements::{PgStatement, Query, Statements};
 use crate::transaction::{PgTransaction, PgTransactionBuilder};
-
-/// So often a transaction is tried at most.
-const ATTEMPTS: u32 = 10;
-const FIRST_PAUSE: Duration = Duration::from_millis(2);
-const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 /// A connection to a PostgreSQL server, from a [`PgPool`](crate::PgPool).
 ///
@@ -124,7 +119,7 @@ impl PgConnection {
             + 'a,
         T: 'a,
     {
-        let (mut tries, mut pause) = (1, FIRST_PAUSE);
+        let mut retry = Retry::new();
         loop {
             let serializable = IsolationLevel::Serializable;
             let done = {
@@ -134,14 +129,13 @@ impl PgConnection {
                     Err(error) => Err(error), // and it is rolled back, before the pause
                 }
             };
-            match done {
-                Err(conflict) if conflict.is_worth_a_new_transaction() && tries < ATTEMPTS => {}
+            let conflict = match done {
+                Err(error) if error.is_worth_a_new_transaction() => error,
                 done => return done,
+            };
+            if !retry.again().await {
+                return Err(conflict);
             }
-            tries += 1;
-            // Half of it by chance, so that two who met do not meet again.
-            sleep(pause.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 

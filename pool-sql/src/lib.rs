@@ -18,6 +18,7 @@
 //! | [`placeholders`] | `$1` for all databases, as each of them has it |
 //! | [`wanted`]  | the rows of a request put in its order or grouped by parent: [`Found`], [`RelatedRows`] |
 //! | [`ServerUrl`] | the parts of a URL that names a server; [`Secret`], [`nearest`] |
+//! | [`Retry`] | how often a transaction that conflicted is run again |
 //! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs; [`Watch`] |
 //!
 //! # Example
@@ -51,6 +52,7 @@ pub mod placeholders;
 pub mod plan;
 mod queries;
 pub mod row;
+mod retry;
 mod secret;
 mod server_url;
 pub mod value;
@@ -65,6 +67,7 @@ pub use observe::{ErrorCode, Observers, Outcome, Statement, StatementObserver};
 pub use placeholders::PlaceholderError;
 pub use plan::{Direction, Insert, OnConflict, PlanError, Related, SelectByIds, Update};
 pub use queries::Queries;
+pub use retry::Retry;
 pub use row::{FromValue, Row, RowError};
 pub use secret::Secret;
 pub use server_url::ServerUrl;
