@@ -9,7 +9,7 @@ use crate::LogLevel;
 use crate::setting::{Change, Setting};
 use crate::source::Source;
 use crate::ssl::SslMode;
-use crate::target::Database;
+use crate::database::Database;
 
 /// The settings that came of all sources. `Display` shows each with its value and its source, and
 /// no secret.

@@ -21,7 +21,7 @@ use crate::preset::Preset;
 use crate::setting::{Change, Setting};
 use crate::source::Source;
 use crate::ssl::SslMode;
-use crate::target::{Chosen, Database, Mode, Places};
+use crate::database::{Chosen, Database, Mode, Places};
 use crate::url::{plain, split};
 use crate::words::{Place, Reading};
 

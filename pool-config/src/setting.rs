@@ -8,7 +8,7 @@ use pool_sql::Secret;
 
 use crate::preset::Preset;
 use crate::ssl::SslMode;
-use crate::target::Mode;
+use crate::database::Mode;
 use crate::term::Term;
 
 macro_rules! settings {

@@ -9,6 +9,13 @@ use crate::preset::Preset;
 use crate::setting::{Change, Setting};
 use crate::term::Term as _;
 
+use Place::{Env, Key, Url};
+use Reading::{As, Echo, Kept, Limited, Patience, Production, Recycle, Tested};
+use Setting::{
+    AcquireTimeout, IdleTimeout, Keepalive, LogEvents, MaxIdle, MaxLifetime, MaxOverflow, MaxSize,
+    Metrics, MinSize, PoolSize,
+};
+
 /// Where a word stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
@@ -56,13 +63,6 @@ const fn word(
 ) -> Word {
     Word { name, places, reading, of, note }
 }
-
-use Place::{Env, Key, Url};
-use Reading::{As, Echo, Kept, Limited, Patience, Production, Recycle, Tested};
-use Setting::{
-    AcquireTimeout, IdleTimeout, Keepalive, LogEvents, MaxIdle, MaxLifetime, MaxOverflow, MaxSize,
-    Metrics, MinSize, PoolSize,
-};
 
 const ENV: &[Place] = &[Env];
 const KEY: &[Place] = &[Url, Key];

@@ -108,7 +108,7 @@ impl fmt::Display for DurationError {
 
 impl std::error::Error for DurationError {}
 
-#[cfg(test)]
+#[cfg(all(test, not(pool_loom)))]
 mod tests {
     use super::*;
     use proptest::prelude::*;

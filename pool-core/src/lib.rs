@@ -37,7 +37,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod config;
-#[cfg(feature = "serde")]
 pub mod duration;
 mod error;
 mod foreign;

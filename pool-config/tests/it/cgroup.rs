@@ -226,8 +226,8 @@ fn a_mount_point_with_a_space_is_found() {
 fn nothing_outside_of_the_root_is_read() {
     let outer = tempfile::tempdir().unwrap();
     write(outer.path(), "/memory.max", b"1048576");
-    write(outer.path(), "/root/proc/self/cgroup", b"0::/../..\n");
+    write(outer.path(), "/inner/proc/self/cgroup", b"0::/../..\n");
     let mount = b"30 23 0:26 / /.. rw - cgroup2 cgroup2 rw\n";
-    write(outer.path(), "/root/proc/self/mountinfo", mount);
-    assert_eq!(Machine::detect_in(&outer.path().join("root")).memory(), None);
+    write(outer.path(), "/inner/proc/self/mountinfo", mount);
+    assert_eq!(Machine::detect_in(&outer.path().join("inner")).memory(), None);
 }

@@ -263,8 +263,7 @@ fn yes(verb: &str, written: &Value, what: Do) -> Result<Do, String> {
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .map_err(|error| format!("`{text}` is no duration ({error}): want one such as \"200ms\""))
+    pool_core::duration::parse(text).map_err(|error| format!("`{text}`: {error}"))
 }
 
 fn written_duration(key: &str, written: &Value) -> Result<Duration, String> {

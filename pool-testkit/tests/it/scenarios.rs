@@ -102,7 +102,7 @@ fn a_bad_file_says_what_would_be_right() {
             "steps = [{ acquire = 'first' }, { got = 'frist' }]",
             "step 2: unknown name `frist`: did you mean `first`?",
         ),
-        ("steps = [{ pass = 'soon' }]", "step 1: `soon` is no duration"),
+        ("steps = [{ pass = 'soon' }]", "step 1: `soon`: want a duration such as"),
         ("steps = [{ pass = 5 }]", "step 1: want pass = \"200ms\""),
         ("steps = [{ suspend = false }]", "step 1: want suspend = true"),
         ("steps = [{ expect = { idel = 1 } }]", "unknown figure `idel`: did you mean `idle`?"),
