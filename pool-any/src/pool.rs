@@ -60,16 +60,12 @@ impl AnyPool {
     /// Takes a connection that reads: on SQLite one of those that only do, elsewhere any.
     #[track_caller]
     pub fn read(&self) -> AnyAcquire<'_> {
-        AnyAcquire(match &self.0 {
-            #[cfg(feature = "sqlite")]
-            Pool::Sqlite(pool) => Asking::Sqlite(pool.read()),
-            #[cfg(feature = "postgres")]
-            Pool::Postgres(pool) => Asking::Postgres(pool.acquire()),
-            #[cfg(feature = "mysql")]
-            Pool::MySql(pool) => Asking::MySql(pool.acquire()),
-            #[cfg(not(any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
-            Pool::Never(never, _) => match *never {},
-        })
+        #[cfg(feature = "sqlite")]
+        #[allow(irrefutable_let_patterns)]
+        if let Pool::Sqlite(pool) = &self.0 {
+            return AnyAcquire(Asking::Sqlite(pool.read()));
+        }
+        self.write()
     }
 
     /// Takes a connection that writes: as [`acquire`](Self::acquire).

@@ -108,10 +108,9 @@ impl Batch for SqliteTransaction<'_> {
         I::IntoIter: Send + 'a,
         R: AsRef<[Value<'r>]> + Send + Sync + 'a,
     {
-        let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
+        let rows = rows.into_iter();
         Box::pin(async move {
-            let connection = self.connection().await?;
-            let done = connection.write(plan.chunker(DIALECT), sql, rows, progress).await;
+            let done = self.connection().await?.insert_many(plan, rows, progress).await;
             self.within(done)
         })
     }
@@ -127,10 +126,9 @@ impl Batch for SqliteTransaction<'_> {
         I::IntoIter: Send + 'a,
         R: AsRef<[Value<'r>]> + Send + Sync + 'a,
     {
-        let (sql, rows) = (|rows| plan.sql(DIALECT, rows), rows.into_iter());
+        let rows = rows.into_iter();
         Box::pin(async move {
-            let connection = self.connection().await?;
-            let done = connection.write(plan.chunker(DIALECT), sql, rows, progress).await;
+            let done = self.connection().await?.update_many(plan, rows, progress).await;
             self.within(done)
         })
     }
