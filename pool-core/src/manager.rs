@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::PoolConfig;
 use crate::sync::{Arc, Mutex, lock};
 
 /// Any error, boxed: what a [`Manager::Error`] turns into when the pool keeps or reports it.
@@ -102,6 +103,13 @@ pub trait Manager: Send + Sync + 'static {
     fn classify(&self, error: &Self::Error) -> ErrorClass {
         let _ = error;
         ErrorClass::Transient
+    }
+
+    /// The pool goes by other settings from now on: for managers that reckon with them. Called outside
+    /// of all locks by whoever changed them; of several changes at once, the last call has those that
+    /// hold. A panic is caught.
+    fn reconfigured(&self, config: &PoolConfig) {
+        let _ = config;
     }
 
     /// What the server allows this connection, read when it was opened. The default: no limits.

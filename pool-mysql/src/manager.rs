@@ -98,12 +98,6 @@ impl MySqlManager {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reckons with other settings of the pool. They are asked for here, so that of two changes at
-    /// once the later one counts.
-    pub(crate) fn reconfigured(&self, config: impl FnOnce() -> Arc<PoolConfig>) {
-        self.reckon(|seen| seen.wishes = Wishes::new(&config(), seen.wishes.statements));
-    }
-
     /// Notes what has changed; warns, once for each arithmetic.
     fn reckon(&self, change: impl FnOnce(&mut Seen)) {
         let new: Vec<_> = {
@@ -205,6 +199,10 @@ impl Manager for MySqlManager {
 
     fn condition(&self, connection: &mut MySqlConnection) -> Condition {
         connection.condition()
+    }
+
+    fn reconfigured(&self, config: &PoolConfig) {
+        self.reckon(|seen| seen.wishes = Wishes::new(config, seen.wishes.statements));
     }
 
     fn adopt(&self, connection: &mut MySqlConnection) {

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use pool_core::{ConfigError, ManagedGuard, ManagedPool, PoolConfig, Reconfigured};
+use pool_core::{ManagedGuard, ManagedPool};
 
 use crate::builder::MySqlBuilder;
 use crate::error::MySqlError;
@@ -44,8 +44,9 @@ impl MySqlPool {
         self.inner.manager().server().map(|server| MySqlServer::clone(&server))
     }
 
-    /// What of the server does not go together with the pool, with the arithmetic. See also
-    /// [`MySqlBuilder::on_warning`].
+    /// What of the server does not go together with the pool as it is now, with the arithmetic. See
+    /// also [`MySqlBuilder::on_warning`]. How many statements a connection keeps prepared is settled
+    /// when it is opened.
     pub fn warnings(&self) -> Vec<MySqlWarning> {
         self.inner.manager().warnings()
     }
@@ -53,32 +54,6 @@ impl MySqlPool {
     /// How often a statement was found prepared, and how often it was not.
     pub fn statement_cache(&self) -> (u64, u64) {
         self.inner.manager().common.statements.read()
-    }
-
-    /// Gives the pool other settings, see [`ManagedPool::reconfigure`]; and reckons anew, with a
-    /// warning if need be, what of the server does not go with them ([`warnings`](Self::warnings)).
-    /// How many statements a connection keeps prepared is settled when it is opened.
-    ///
-    /// # Errors
-    /// If settings make no sense; then nothing is changed.
-    pub fn reconfigure(&self, new: &PoolConfig) -> Result<Reconfigured, ConfigError> {
-        let done = self.inner.reconfigure(new)?;
-        self.reckon();
-        Ok(done)
-    }
-
-    /// Changes the sizes alone, and reckons anew as [`reconfigure`](Self::reconfigure) does.
-    ///
-    /// # Errors
-    /// If settings make no sense; then nothing is changed.
-    pub fn resize(&self, sizes: &PoolConfig) -> Result<(), ConfigError> {
-        self.inner.resize(sizes)?;
-        self.reckon();
-        Ok(())
-    }
-
-    fn reckon(&self) {
-        self.inner.manager().reconfigured(|| self.inner.config());
     }
 }
 

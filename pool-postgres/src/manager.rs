@@ -6,7 +6,9 @@ use std::pin::Pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use pool_core::{BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_core::{
+    BoxError, Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, PoolConfig, Reset,
+};
 use pool_sql::Secret;
 
 use crate::common::{Common, Profile};
@@ -101,12 +103,6 @@ impl PgManager {
         self.reckon(|seen| seen.server = Some(server.clone()));
     }
 
-    /// Reckons with another size of the pool. It is asked for here, so that of two changes at once
-    /// the later one counts.
-    pub(crate) fn resized(&self, max_size: impl FnOnce() -> u32) {
-        self.reckon(|seen| seen.max_size = max_size());
-    }
-
     /// Notes what has changed; warns, once for each arithmetic.
     fn reckon(&self, change: impl FnOnce(&mut Seen)) {
         let (is_new, shortage) = {
@@ -146,6 +142,10 @@ impl Manager for PgManager {
 
     fn condition(&self, connection: &mut PgConnection) -> Condition {
         connection.condition()
+    }
+
+    fn reconfigured(&self, config: &PoolConfig) {
+        self.reckon(|seen| seen.max_size = config.max_size);
     }
 
     fn adopt(&self, connection: &mut PgConnection) {

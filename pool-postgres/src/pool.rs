@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use pool_core::{ConfigError, ManagedGuard, ManagedPool, PoolConfig, Reconfigured};
+use pool_core::{ManagedGuard, ManagedPool};
 
 use crate::builder::PgBuilder;
 use crate::error::PgError;
@@ -53,31 +53,6 @@ impl PgPool {
     /// How often a statement was found prepared, and how often it was not.
     pub fn statement_cache(&self) -> (u64, u64) {
         self.inner.manager().common.statements.read()
-    }
-
-    /// Gives the pool other settings, see [`ManagedPool::reconfigure`]; and reckons anew, with a
-    /// warning if need be, whether the server has room for it ([`shortage`](Self::shortage)).
-    ///
-    /// # Errors
-    /// If settings make no sense; then nothing is changed.
-    pub fn reconfigure(&self, new: &PoolConfig) -> Result<Reconfigured, ConfigError> {
-        let done = self.inner.reconfigure(new)?;
-        self.reckon();
-        Ok(done)
-    }
-
-    /// Changes the sizes alone, and reckons anew as [`reconfigure`](Self::reconfigure) does.
-    ///
-    /// # Errors
-    /// If settings make no sense; then nothing is changed.
-    pub fn resize(&self, sizes: &PoolConfig) -> Result<(), ConfigError> {
-        self.inner.resize(sizes)?;
-        self.reckon();
-        Ok(())
-    }
-
-    fn reckon(&self) {
-        self.inner.manager().resized(|| self.inner.config().max_size);
     }
 }
 

@@ -5,7 +5,9 @@ mod error;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, Reset};
+use pool_core::{
+    Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, PoolConfig, Reset,
+};
 
 use crate::faults::{Behaviour, Faults, Op, panic_text};
 
@@ -175,6 +177,10 @@ impl<M: Manager> Manager for FaultyManager<M> {
 
     fn adopt(&self, connection: &mut Self::Connection) {
         self.real.adopt(connection.real_mut());
+    }
+
+    fn reconfigured(&self, config: &PoolConfig) {
+        self.real.reconfigured(config);
     }
 
     async fn reset(

@@ -5,12 +5,13 @@
 //! timeout once more, which every acquire reads and no lock should cost.
 //!
 //! An exchange keeps this lock until the machine has its share, so that of two at once the same one
-//! comes last for everybody. What the machine asks for is carried out when both locks are released.
+//! comes last for everybody. What the machine asks for is carried out, and the manager told, when both
+//! locks are released.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::machine::tuning::{Tuning, optional_nanos};
-use super::shared::Shared;
+use super::shared::{Shared, quietly};
 use crate::reconfigured::Reconfigured;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Manager, PoolConfig};
@@ -62,6 +63,15 @@ impl<M: Manager> Shared<M> {
             done
         };
         self.perform(out);
-        done
+        let mut latest = self.settings.present();
+        loop {
+            quietly(|| self.manager.reconfigured(&latest));
+            // Where others came meanwhile, whoever is last tells what holds.
+            let present = self.settings.present();
+            if Arc::ptr_eq(&latest, &present) {
+                return done;
+            }
+            latest = present;
+        }
     }
 }

@@ -454,3 +454,45 @@ async fn r20_a_recording_with_other_settings_in_it_is_replayed_to_the_same_end()
     assert!(counts.ended.lifetime > 0 && counts.ended.idle > 0 && counts.shed > 0, "{counts:?}");
     assert!(counts.leaks > 0 && counts.validated > 0, "{counts:?}");
 }
+
+/// Keeps what it was told last; panics when it is told of a pool of 13.
+#[derive(Default)]
+struct Reckons(std::sync::Mutex<Vec<u32>>);
+
+impl pool_core::Manager for Reckons {
+    type Connection = ();
+    type Error = std::io::Error;
+
+    async fn connect(&self, _: &pool_core::ConnectContext) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    async fn ping(&self, _: &mut ()) -> Result<(), Self::Error> {
+        Ok(())
+    }
+
+    fn reconfigured(&self, config: &PoolConfig) {
+        self.0.lock().unwrap().push(config.max_size);
+        assert_ne!(config.max_size, 13, "a manager that fears 13 (expected in this test)");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r20_the_manager_is_told_of_what_holds_once_it_does() {
+    pool_testkit::hard_deadline();
+    let pool = pool_core::ManagedPool::new(Reckons::default());
+    let size = |n: u32| PoolConfig::clone(&pool.config()).max_size(n);
+    let told = || std::mem::take(&mut *pool.manager().0.lock().unwrap_or_else(|e| e.into_inner()));
+    assert!(told().is_empty(), "what it was built with, its maker knows");
+
+    pool.reconfigure(&size(11)).unwrap();
+    pool.resize(&size(12)).unwrap();
+    assert_eq!(told(), [11, 12]);
+    pool.reconfigure(&size(0)).unwrap_err();
+    assert!(told().is_empty(), "nothing has changed");
+
+    // R15: its panic is its own.
+    pool.reconfigure(&size(13)).unwrap();
+    assert_eq!(pool.config().max_size, 13);
+    drop(pool.acquire().await.unwrap());
+}

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use pool_core::PoolConfig;
-use pool_mysql::MySqlPool;
+use pool_core::{ManagedPool, PoolConfig};
+use pool_mysql::{MySqlManager, MySqlPool};
 use pool_testkit::servers::MariaDb;
 
 use crate::place::{Place, root};
@@ -38,7 +38,8 @@ async fn r20_other_settings_are_held_against_the_server_at_once() {
     assert_eq!(soon(third).await.unwrap().unwrap(), 3);
     assert_eq!(warnings(&pool), told);
 
-    pool.resize(&PoolConfig::new().max_size(15)).unwrap();
+    let engine: &ManagedPool<MySqlManager> = &pool; // whoever has only that
+    engine.resize(&PoolConfig::new().max_size(15)).unwrap();
     assert_eq!(warnings(&pool), told[1..]);
     let new = PoolConfig::clone(&pool.config()).idle_timeout(Duration::from_secs(60));
     pool.reconfigure(&new).unwrap();
