@@ -1,14 +1,49 @@
-//! A histogram of durations: four buckets an octave, from a quarter microsecond to over an hour.
+//! A histogram of durations: ten buckets a decade, from 250 ns to over an hour.
+//!
+//! Their bounds are Renard's preferred numbers R10 (ISO 3): 1, 1.25, 1.6, 2, 2.5, 3.15, 4, 5, 6.3, 8
+//! and 10, so that what people ask for ("below 1 ms", "below 5 s") is a bound, and what is exported
+//! needs no second histogram.
 
 use std::fmt;
 use std::time::Duration;
 
-const FIRST: u32 = 8; // bucket 0 ends at 2^8 = 256 ns
-const OCTAVES: u32 = 34; // the last one ends at 2^42 ns = 73 minutes
-const BUCKETS: usize = 1 + 4 * OCTAVES as usize + 1;
+/// A decade's bounds, of numbers from 1,000 to 9,999.
+const DECADE: [u64; 10] = [1000, 1250, 1600, 2000, 2500, 3150, 4000, 5000, 6300, 8000];
+/// The first bound is this one of its decade, in nanoseconds from 100 on.
+const FIRST: usize = 4; // 250 ns
+const BUCKETS: usize = 107; // the last but one ends at 8,000 s, the last one never
+
+/// Inclusive upper bounds in nanoseconds.
+const BOUNDS: [u64; BUCKETS] = {
+    let mut bounds = [u64::MAX; BUCKETS];
+    let mut i = 0;
+    while i < BUCKETS - 1 {
+        let (decade, step) = ((i + FIRST) / 10, (i + FIRST) % 10);
+        bounds[i] = DECADE[step] * 10_u64.pow(decade as u32) / 10;
+        i += 1;
+    }
+    bounds
+};
+
+/// Four slices an octave are finer than the buckets, so that each slice has one bound in it at most:
+/// the bucket of a slice's first number is that of any other in it, or the one before.
+const SLICES: [u8; 256] = {
+    let mut buckets = [0; 256];
+    let mut slice = 0;
+    let mut bucket = 0;
+    while slice < 256 {
+        let first = first_of(slice);
+        while BOUNDS[bucket] < first {
+            bucket += 1;
+        }
+        buckets[slice] = bucket as u8;
+        slice += 1;
+    }
+    buckets
+};
 
 /// How often durations fell where. Exact in count, sum and maximum; quantiles are upper bounds at
-/// most 25 % too large.
+/// most 28 % too large (above 250 ns).
 #[derive(Clone, PartialEq, Eq)]
 pub struct Histogram {
     buckets: [u64; BUCKETS],
@@ -75,7 +110,7 @@ impl Histogram {
         for (i, n) in self.buckets.iter().enumerate() {
             seen += n;
             if seen >= rank {
-                return Duration::from_nanos(upper(i).min(self.max));
+                return Duration::from_nanos(BOUNDS[i].min(self.max));
             }
         }
         self.max()
@@ -83,7 +118,7 @@ impl Histogram {
 
     /// The buckets in order: inclusive upper bound, and how many fell in.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
-        self.buckets.iter().enumerate().map(|(i, n)| (Duration::from_nanos(upper(i)), *n))
+        self.buckets.iter().enumerate().map(|(i, n)| (Duration::from_nanos(BOUNDS[i]), *n))
     }
 }
 
@@ -107,24 +142,16 @@ impl fmt::Debug for Histogram {
 
 #[inline]
 fn index(nanos: u64) -> usize {
-    if nanos < 1 << FIRST {
-        return 0;
-    }
-    let log = nanos.ilog2();
-    let sub = (nanos >> (log - 2)) & 3;
-    (1 + 4 * (log - FIRST) as usize + sub as usize).min(BUCKETS - 1)
+    let log = (nanos | 4).ilog2();
+    let slice = 4 * log as usize + ((nanos >> (log - 2)) & 3) as usize;
+    let bucket = SLICES[slice] as usize;
+    bucket + usize::from(nanos > BOUNDS[bucket])
 }
 
-fn upper(index: usize) -> u64 {
-    match index {
-        0 => (1 << FIRST) - 1,
-        i if i == BUCKETS - 1 => u64::MAX,
-        i => {
-            let (octave, sub) = ((i - 1) / 4, (i - 1) % 4);
-            let base = 1_u64 << (FIRST as usize + octave);
-            base + (base / 4) * (sub as u64 + 1) - 1
-        }
-    }
+/// The first number in a slice.
+const fn first_of(slice: usize) -> u64 {
+    let (log, quarter) = (slice / 4, slice as u64 % 4);
+    if log < 2 { 0 } else { (4 + quarter) << (log - 2) }
 }
 
 #[cfg(feature = "serde")]
@@ -148,22 +175,34 @@ mod tests {
 
     #[test]
     fn every_duration_falls_into_the_bucket_that_bounds_it() {
-        for shift in 0..64 {
-            for nanos in [1_u64 << shift, (1 << shift) + 1, (1 << shift) - 1, (1 << shift) / 3 * 5]
-            {
-                let i = index(nanos);
-                assert!(nanos <= upper(i), "{nanos} in {i}");
-                assert!(i == 0 || nanos > upper(i - 1), "{nanos} in {i}");
-            }
+        let around =
+            |n: u64| [n.saturating_sub(1), n, n.saturating_add(1), (n / 3).saturating_mul(5)];
+        let numbers = (0..64).map(|shift| 1 << shift).chain(BOUNDS).flat_map(around);
+        for nanos in numbers.chain(0..10_000) {
+            let i = index(nanos);
+            assert!(nanos <= BOUNDS[i], "{nanos} in {i}");
+            assert!(i == 0 || nanos > BOUNDS[i - 1], "{nanos} in {i}");
         }
     }
 
     #[test]
-    fn quantiles_are_at_most_a_quarter_too_large_and_never_above_the_maximum() {
+    fn the_bounds_are_round_and_close() {
+        assert_eq!(BOUNDS[..4], [250, 315, 400, 500]);
+        assert_eq!(BOUNDS[BUCKETS - 2..], [8_000_000_000_000, u64::MAX]);
+        for round in ["1us", "2500ns", "1ms", "5ms", "10ms", "250ms", "1s", "5s", "10s", "50s"] {
+            let nanos = crate::duration::parse(round).unwrap().as_nanos() as u64;
+            assert!(BOUNDS.contains(&nanos), "{round}");
+        }
+        let finite = &BOUNDS[..BUCKETS - 1];
+        assert!(finite.windows(2).all(|pair| pair[1] as f64 <= pair[0] as f64 * 1.281));
+    }
+
+    #[test]
+    fn quantiles_are_at_most_28_percent_too_large_and_never_above_the_maximum() {
         let mut h = Histogram::new();
         (1..=1000).for_each(|us| h.record(Duration::from_micros(us)));
-        let median = h.quantile(0.5).as_secs_f64();
-        assert!((500e-6..=625e-6).contains(&median), "{median}");
+        assert_eq!(h.quantile(0.5), Duration::from_micros(500));
+        assert_eq!(h.quantile(0.501), Duration::from_micros(630));
         assert_eq!(h.quantile(1.0), Duration::from_millis(1));
         assert_eq!(h.mean(), Duration::from_nanos(500_500));
         assert_eq!(h.count(), 1000);
