@@ -127,7 +127,7 @@ impl AnyBuilder {
         self
     }
 
-    /// Is told what happens in the pool.
+    /// Is told what happens in the pool. There may be several.
     pub fn metrics(self, metrics: Arc<dyn Metrics>) -> Self {
         let making = each_into!(Making, self.making, it => Making(it.metrics(metrics)));
         Self { making, ..self }

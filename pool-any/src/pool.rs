@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use pool_config::{Backend, Loader};
-use pool_core::{PoolConfig, Reconfigured};
+use pool_core::{PoolConfig, PoolView, Reconfigured};
 use pool_sql::Dialect;
 
 use crate::acquire::{AnyAcquire, Asking};
@@ -102,6 +102,21 @@ impl AnyPool {
             Pool::Never(never, _) => match *never {},
         };
         AnySnapshot { backend: self.backend().as_str(), sides }
+    }
+
+    /// The pool's sides as others look at them, without holding it open: those of
+    /// [`snapshot`](Self::snapshot), in that order.
+    pub fn views(&self) -> Vec<PoolView> {
+        match &self.0 {
+            #[cfg(feature = "sqlite")]
+            Pool::Sqlite(pool) => pool.views(),
+            #[cfg(feature = "postgres")]
+            Pool::Postgres(pool) => vec![pool.view()],
+            #[cfg(feature = "mysql")]
+            Pool::MySql(pool) => vec![pool.view()],
+            #[cfg(not(any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
+            Pool::Never(never, _) => match *never {},
+        }
     }
 
     /// How hard the pool is pressed, 0 to 1; of two sides the harder pressed. See

@@ -25,6 +25,7 @@
 
 pub mod auto;
 mod backend;
+mod database;
 mod database_config;
 mod error;
 mod file;
@@ -39,13 +40,13 @@ mod setting;
 pub mod sizing;
 mod source;
 mod ssl;
-mod database;
 mod term;
 mod url;
 mod words;
 
 pub use auto::{Advice, Advisor, AutoConfig, Reason};
 pub use backend::Backend;
+pub use database::{Database, Mode};
 pub use database_config::DatabaseConfig;
 pub use error::{SettingsError, SettingsFault};
 pub use file::PoolSettings;
@@ -57,5 +58,4 @@ pub use preset::Preset;
 pub use setting::Setting;
 pub use source::Source;
 pub use ssl::SslMode;
-pub use database::{Database, Mode};
 pub use words::words;

@@ -6,10 +6,10 @@ use std::fmt;
 use pool_core::PoolConfig;
 
 use crate::LogLevel;
+use crate::database::Database;
 use crate::setting::{Change, Setting};
 use crate::source::Source;
 use crate::ssl::SslMode;
-use crate::database::Database;
 
 /// The settings that came of all sources. `Display` shows each with its value and its source, and
 /// no secret.

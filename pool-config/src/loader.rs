@@ -11,6 +11,7 @@ use std::fmt;
 use pool_core::PoolConfig;
 use pool_sql::ServerUrl;
 
+use crate::database::{Chosen, Database, Mode, Places};
 use crate::database_config::DatabaseConfig;
 use crate::error::{SettingsError, SettingsFault};
 use crate::file::PoolSettings;
@@ -21,7 +22,6 @@ use crate::preset::Preset;
 use crate::setting::{Change, Setting};
 use crate::source::Source;
 use crate::ssl::SslMode;
-use crate::database::{Chosen, Database, Mode, Places};
 use crate::url::{plain, split};
 use crate::words::{Place, Reading};
 

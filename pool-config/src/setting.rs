@@ -6,9 +6,9 @@ use std::time::Duration;
 use pool_core::{PoolConfig, Reuse, Validation};
 use pool_sql::Secret;
 
+use crate::database::Mode;
 use crate::preset::Preset;
 use crate::ssl::SslMode;
-use crate::database::Mode;
 use crate::term::Term;
 
 macro_rules! settings {

@@ -50,6 +50,7 @@ mod pool;
 mod reconfigured;
 mod snapshot;
 mod sync;
+mod view;
 
 pub use config::{ConfigError, ConfigFault, PoolConfig, Reuse, Validation};
 pub use error::{AcquireError, AcquireErrorKind, Phase};
@@ -70,3 +71,4 @@ pub use metrics::{
 pub use pool::{Guarded, Pool, PoolExt, PoolGuard, Request};
 pub use reconfigured::Reconfigured;
 pub use snapshot::{CloseReason, Counts, Ended, Snapshot, Statistics};
+pub use view::PoolView;

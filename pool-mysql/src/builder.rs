@@ -29,7 +29,7 @@ pub struct MySqlBuilder {
     statement_cache: usize,
     credentials: Option<AskCredentials>,
     warn: Option<Warn>,
-    metrics: Option<Arc<dyn Metrics>>,
+    metrics: Vec<Arc<dyn Metrics>>,
     observers: Observers,
 }
 
@@ -52,7 +52,7 @@ impl MySqlBuilder {
             statement_cache: STATEMENT_CACHE,
             credentials: None,
             warn: None,
-            metrics: None,
+            metrics: Vec::new(),
             observers: Observers::default(),
         }
         .take(options)
@@ -144,9 +144,9 @@ impl MySqlBuilder {
         self
     }
 
-    /// Is told what happens in the pool.
+    /// Is told what happens in the pool. There may be several.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
-        self.metrics = Some(metrics);
+        self.metrics.push(metrics);
         self
     }
 
@@ -176,14 +176,11 @@ impl MySqlBuilder {
     /// # Errors
     /// If the settings make no sense.
     pub fn build_unchecked(mut self) -> Result<MySqlPool, MySqlError> {
-        let metrics = self.metrics.take();
+        let metrics = std::mem::take(&mut self.metrics);
         let config = self.config.clone();
         config.validate()?;
         let builder = ManagedPool::builder(self.manager()?).config(config);
-        let inner = match metrics {
-            Some(metrics) => builder.metrics(metrics).build(),
-            None => builder.build(),
-        }?;
+        let inner = metrics.into_iter().fold(builder, pool_core::Builder::metrics).build()?;
         Ok(MySqlPool { inner })
     }
 

@@ -30,7 +30,7 @@ pub struct PgBuilder {
     statement_cache: usize,
     credentials: Option<AskCredentials>,
     warn: Option<Warn>,
-    metrics: Option<Arc<dyn Metrics>>,
+    metrics: Vec<Arc<dyn Metrics>>,
     observers: Observers,
 }
 
@@ -53,7 +53,7 @@ impl PgBuilder {
             statement_cache: STATEMENT_CACHE,
             credentials: None,
             warn: None,
-            metrics: None,
+            metrics: Vec::new(),
             observers: Observers::default(),
         }
         .take(options)
@@ -165,9 +165,9 @@ impl PgBuilder {
         self
     }
 
-    /// Is told what happens in the pool.
+    /// Is told what happens in the pool. There may be several.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
-        self.metrics = Some(metrics);
+        self.metrics.push(metrics);
         self
     }
 
@@ -198,14 +198,11 @@ impl PgBuilder {
     /// If the settings make no sense.
     pub fn build_unchecked(mut self) -> Result<PgPool, PgError> {
         let config = std::mem::replace(&mut self.config, PoolConfig::new());
-        let metrics = self.metrics.take();
+        let metrics = std::mem::take(&mut self.metrics);
         config.validate()?;
         let manager = self.max_size(config.max_size).manager()?;
         let builder = ManagedPool::builder(manager).config(config);
-        let inner = match metrics {
-            Some(metrics) => builder.metrics(metrics).build(),
-            None => builder.build(),
-        }?;
+        let inner = metrics.into_iter().fold(builder, pool_core::Builder::metrics).build()?;
         Ok(PgPool { inner })
     }
 

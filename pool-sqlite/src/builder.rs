@@ -27,7 +27,7 @@ const SAFE_WAL: i32 = 3_051_003;
 pub struct SqliteBuilder {
     config: PoolConfig,
     pub(crate) options: SqliteOptions,
-    metrics: Option<MetricsSeat>,
+    metrics: Vec<MetricsSeat>,
     observers: Observers,
 }
 
@@ -83,7 +83,7 @@ impl SqliteBuilder {
         Self {
             config,
             options: SqliteOptions::new(database),
-            metrics: None,
+            metrics: Vec::new(),
             observers: Observers::default(),
         }
     }
@@ -160,9 +160,9 @@ impl SqliteBuilder {
         self
     }
 
-    /// Is told what happens in the pool.
+    /// Is told what happens in the pool. There may be several.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
-        self.metrics = Some(MetricsSeat(metrics));
+        self.metrics.push(MetricsSeat(metrics));
         self
     }
 
@@ -185,10 +185,8 @@ impl SqliteBuilder {
             let name = config.name.clone();
             let manager = SqliteManager { role, shared: common.clone(), name };
             let builder = ManagedPool::builder(manager).config(config);
-            match &self.metrics {
-                Some(MetricsSeat(metrics)) => builder.metrics(metrics.clone()).build(),
-                None => builder.build(),
-            }
+            let metrics = self.metrics.iter().map(|MetricsSeat(metrics)| metrics.clone());
+            metrics.fold(builder, pool_core::Builder::metrics).build()
         };
         let writer = pool(sides.write, sides.role)?;
         writer.ready().await?;

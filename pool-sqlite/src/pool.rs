@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pool_core::{
-    Acquire, CloseReport, ManagedGuard, ManagedPool, PoolConfig, Reconfigured, Snapshot,
+    Acquire, CloseReport, ManagedGuard, ManagedPool, PoolConfig, PoolView, Reconfigured, Snapshot,
 };
 use tokio::time::Instant;
 
@@ -74,6 +74,11 @@ impl SqlitePool {
     /// [`writer`](Self::writer) do.
     pub fn readers(&self) -> &ManagedPool<SqliteManager> {
         self.readers.as_ref().unwrap_or(&self.writer)
+    }
+
+    /// Both sides as others look at them, without holding the pool open: the writer's first.
+    pub fn views(&self) -> Vec<PoolView> {
+        [&self.writer].into_iter().chain(&self.readers).map(ManagedPool::view).collect()
     }
 
     /// Both sides at this moment.

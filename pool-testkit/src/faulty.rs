@@ -5,9 +5,7 @@ mod error;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use pool_core::{
-    Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, PoolConfig, Reset,
-};
+use pool_core::{Cause, Condition, ConnectContext, ErrorClass, Limits, Manager, PoolConfig, Reset};
 
 use crate::faults::{Behaviour, Faults, Op, panic_text};
 

@@ -44,7 +44,7 @@ mod maintenance;
 mod nothing;
 mod runtime;
 mod settings;
-mod shared;
+pub(crate) mod shared;
 mod slot;
 mod tasks;
 
@@ -70,7 +70,7 @@ use crate::metrics::Metrics;
 use crate::reconfigured::Reconfigured;
 use crate::snapshot::{CloseReason, Snapshot, Statistics};
 use crate::sync::Arc;
-use crate::{AcquireError, AcquireErrorKind};
+use crate::{AcquireError, AcquireErrorKind, PoolView};
 use machine::vocabulary::{Caller, Refusal, Settled, Who};
 use shared::{Parts, Shared};
 
@@ -100,7 +100,7 @@ impl<M: Manager> ManagedPool<M> {
                 after_connect: Hooks::new(),
                 before_acquire: Hooks::new(),
                 after_release: Hooks::new(),
-                metrics: None,
+                metrics: Vec::new(),
                 wall_clock: SystemTime::now,
                 seed: fastrand::u64(..),
             },
@@ -165,6 +165,11 @@ impl<M: Manager> ManagedPool<M> {
     /// The pool at this moment, and how long things took so far.
     pub fn statistics(&self) -> Statistics {
         self.shared.statistics()
+    }
+
+    /// The pool as others look at it, without holding it open.
+    pub fn view(&self) -> PoolView {
+        PoolView::new(self.shared.clone())
     }
 
     /// Who holds connections now, most first.
@@ -362,10 +367,10 @@ impl<M: Manager> Builder<M> {
         self
     }
 
-    /// Is told what happens in the pool.
+    /// Is told what happens in the pool. There may be several, told in the order of their adding.
     #[must_use]
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
-        self.parts.metrics = Some(metrics);
+        self.parts.metrics.push(metrics);
         self
     }
 

@@ -34,7 +34,7 @@ impl Settings {
     }
 
     /// All of them, as they are now.
-    pub(super) fn present(&self) -> Arc<PoolConfig> {
+    pub(crate) fn present(&self) -> Arc<PoolConfig> {
         lock(&self.present).clone()
     }
 

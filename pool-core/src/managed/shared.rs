@@ -47,12 +47,12 @@ pub(crate) struct Shared<M: Manager> {
     queue: AtomicBool,
     pub(crate) manager: M,
     pub(crate) name: String,
-    pub(super) settings: Settings,
+    pub(crate) settings: Settings,
     pub(super) seed: u64,
     pub(crate) after_connect: Hooks<M::Connection>,
     pub(crate) before_acquire: Hooks<M::Connection>,
     pub(crate) after_release: Hooks<M::Connection>,
-    metrics: Option<Arc<dyn Metrics>>,
+    metrics: Box<[Arc<dyn Metrics>]>,
     pub(super) runtime: Mutex<Binding>,
     pub(super) handles: AtomicUsize,
     pub(super) nudge: Notify,
@@ -71,7 +71,7 @@ pub(super) struct Parts<M: Manager> {
     pub(super) after_connect: Hooks<M::Connection>,
     pub(super) before_acquire: Hooks<M::Connection>,
     pub(super) after_release: Hooks<M::Connection>,
-    pub(super) metrics: Option<Arc<dyn Metrics>>,
+    pub(super) metrics: Vec<Arc<dyn Metrics>>,
     pub(super) wall_clock: fn() -> SystemTime,
     pub(super) seed: u64,
 }
@@ -101,7 +101,7 @@ impl<M: Manager> Shared<M> {
             after_connect: parts.after_connect,
             before_acquire: parts.before_acquire,
             after_release: parts.after_release,
-            metrics: parts.metrics,
+            metrics: parts.metrics.into(),
             runtime: Mutex::default(),
             handles: AtomicUsize::new(1),
             nudge: Notify::new(),
@@ -212,12 +212,12 @@ impl<M: Manager> Shared<M> {
     }
 
     pub(super) fn is_observed(&self) -> bool {
-        self.metrics.is_some()
+        !self.metrics.is_empty()
     }
 
-    /// Tells the observer, if there is one; its panic is its own affair.
-    pub(crate) fn tell(&self, tell: impl FnOnce(&dyn Metrics)) {
-        if let Some(metrics) = &self.metrics {
+    /// Tells every observer; a panic of one is its own affair.
+    pub(crate) fn tell(&self, tell: impl Fn(&dyn Metrics)) {
+        for metrics in &self.metrics {
             quietly(|| tell(&**metrics));
         }
     }

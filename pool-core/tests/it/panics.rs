@@ -175,9 +175,11 @@ squeamish!(
 async fn r15_in_the_observer_always() {
     let server = FakeServer::new();
     server.next(Op::Connect, [Behaviour::Fail(pool_core::ErrorClass::Transient)]);
+    let log = Arc::new(Log::default());
     let pool = builder(&server, 2)
         .validation(Validation::Always)
         .metrics(Arc::new(Squeamish))
+        .metrics(log.clone())
         .build()
         .unwrap();
     for _ in 0..3 {
@@ -188,6 +190,12 @@ async fn r15_in_the_observer_always() {
     let guards = hold(&pool, 2).await;
     assert_eq!(round_within(&pool).await, Some(AcquireErrorKind::TimedOut));
     drop(guards);
+    let acquired = log.told().iter().filter(|told| matches!(told, Told::Acquired { .. })).count();
+    assert_eq!(
+        acquired as u64,
+        pool.snapshot().counts.acquired,
+        "the next one is told all the same"
+    );
     usable(&server, &pool).await;
 }
 
