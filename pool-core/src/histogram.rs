@@ -116,6 +116,24 @@ impl Histogram {
         self.max()
     }
 
+    /// What was added since an earlier reading of the same histogram. Its maximum is the bound of the
+    /// last bucket in which something was added, or this maximum where that is less.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let buckets: [u64; BUCKETS] =
+            std::array::from_fn(|i| self.buckets[i].saturating_sub(earlier.buckets[i]));
+        let last = buckets.iter().rposition(|n| *n > 0);
+        let max = last.map_or(0, |i| BOUNDS[i].min(self.max));
+        Self { buckets, sum: self.sum.saturating_sub(earlier.sum), max }
+    }
+
+    /// Adds all of another one, as of another pool.
+    pub fn merge(&mut self, other: &Self) {
+        self.buckets.iter_mut().zip(&other.buckets).for_each(|(own, others)| *own += others);
+        self.sum += other.sum;
+        self.max = self.max.max(other.max);
+    }
+
     /// The buckets in order: inclusive upper bound, and how many fell in.
     pub fn buckets(&self) -> impl Iterator<Item = (Duration, u64)> + '_ {
         self.buckets.iter().enumerate().map(|(i, n)| (Duration::from_nanos(BOUNDS[i]), *n))
@@ -195,6 +213,25 @@ mod tests {
         }
         let finite = &BOUNDS[..BUCKETS - 1];
         assert!(finite.windows(2).all(|pair| pair[1] as f64 <= pair[0] as f64 * 1.281));
+    }
+
+    #[test]
+    fn what_lies_between_two_readings_is_apart_from_what_was_before() {
+        let mut h = Histogram::new();
+        h.record(Duration::from_secs(9));
+        let earlier = h.clone();
+        h.record(Duration::from_micros(900));
+        let between = h.since(&earlier);
+        assert_eq!((between.count(), between.sum()), (1, Duration::from_micros(900)));
+        assert_eq!(between.max(), Duration::from_millis(1), "the bucket's bound");
+        assert_eq!(h.since(&h).max(), Duration::ZERO);
+
+        let mut both = between.clone();
+        both.merge(&earlier);
+        assert_eq!(
+            (both.buckets().collect::<Vec<_>>(), both.sum()),
+            (h.buckets().collect(), h.sum())
+        );
     }
 
     #[test]

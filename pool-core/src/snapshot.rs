@@ -108,6 +108,41 @@ impl Counts {
             + self.closed
             + self.suspended
     }
+
+    /// What has happened since an earlier reading of the same pool.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let less = u64::saturating_sub;
+        Self {
+            acquired: less(self.acquired, earlier.acquired),
+            timed_out: less(self.timed_out, earlier.timed_out),
+            cancelled: less(self.cancelled, earlier.cancelled),
+            shed: less(self.shed, earlier.shed),
+            failed: less(self.failed, earlier.failed),
+            closed: less(self.closed, earlier.closed),
+            suspended: less(self.suspended, earlier.suspended),
+            waited: less(self.waited, earlier.waited),
+            hits: less(self.hits, earlier.hits),
+            misses: less(self.misses, earlier.misses),
+            created: less(self.created, earlier.created),
+            connect_permanent: less(self.connect_permanent, earlier.connect_permanent),
+            connect_saturated: less(self.connect_saturated, earlier.connect_saturated),
+            connect_transient: less(self.connect_transient, earlier.connect_transient),
+            validated: less(self.validated, earlier.validated),
+            reset: less(self.reset, earlier.reset),
+            taken_back: less(self.taken_back, earlier.taken_back),
+            leaks: less(self.leaks, earlier.leaks),
+            abandoned: less(self.abandoned, earlier.abandoned),
+            ended: self.ended.since(&earlier.ended),
+        }
+    }
+
+    /// Of the acquires served, the share that got a connection used before; `None` before the
+    /// first.
+    pub fn hit_rate(&self) -> Option<f64> {
+        let all = self.hits + self.misses;
+        (all > 0).then(|| self.hits as f64 / all as f64)
+    }
 }
 
 macro_rules! close_reasons {
@@ -138,6 +173,10 @@ macro_rules! close_reasons {
             /// All together.
             pub fn total(&self) -> u64 {
                 0 $(+ self.$field)*
+            }
+
+            fn since(&self, earlier: &Self) -> Self {
+                Self { $($field: self.$field.saturating_sub(earlier.$field),)* }
             }
 
             /// Each reason with its number.
@@ -217,8 +256,7 @@ impl Snapshot {
     /// Of the acquires served, the share that got a connection used before; `None` before the
     /// first.
     pub fn hit_rate(&self) -> Option<f64> {
-        let all = self.counts.hits + self.counts.misses;
-        (all > 0).then(|| self.counts.hits as f64 / all as f64)
+        self.counts.hit_rate()
     }
 }
 
@@ -240,4 +278,42 @@ pub struct Statistics {
     pub validate: Histogram,
     /// Successful resets, with `after_release`.
     pub reset: Histogram,
+}
+
+impl Statistics {
+    /// What has happened since an earlier reading of the same pool: its counts and times are those
+    /// between the two, the rest is as it is now.
+    ///
+    /// ```
+    /// # use pool_core::{ConnectContext, ManagedPool, Manager};
+    /// # struct Numbers;
+    /// # impl Manager for Numbers {
+    /// #     type Connection = u64;
+    /// #     type Error = std::io::Error;
+    /// #     async fn connect(&self, cx: &ConnectContext) -> Result<u64, Self::Error> { Ok(cx.id()) }
+    /// #     async fn ping(&self, _: &mut u64) -> Result<(), Self::Error> { Ok(()) }
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() {
+    /// let pool = ManagedPool::new(Numbers);
+    /// drop(pool.acquire().await.unwrap());
+    /// let a_minute_ago = pool.statistics();
+    /// drop(pool.acquire().await.unwrap());
+    ///
+    /// let last_minute = pool.statistics().since(&a_minute_ago);
+    /// assert_eq!(last_minute.wait.count(), 1);
+    /// assert_eq!(last_minute.snapshot.hit_rate(), Some(1.0));
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let counts = self.snapshot.counts.since(&earlier.snapshot.counts);
+        Self {
+            snapshot: Snapshot { counts, ..self.snapshot.clone() },
+            wait: self.wait.since(&earlier.wait),
+            usage: self.usage.since(&earlier.usage),
+            connect: self.connect.since(&earlier.connect),
+            validate: self.validate.since(&earlier.validate),
+            reset: self.reset.since(&earlier.reset),
+        }
+    }
 }
