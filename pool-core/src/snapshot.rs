@@ -112,28 +112,31 @@ impl Counts {
     /// What has happened since an earlier reading of the same pool.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
-        let less = u64::saturating_sub;
+        self.each(earlier, u64::saturating_sub)
+    }
+
+    fn each(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
         Self {
-            acquired: less(self.acquired, earlier.acquired),
-            timed_out: less(self.timed_out, earlier.timed_out),
-            cancelled: less(self.cancelled, earlier.cancelled),
-            shed: less(self.shed, earlier.shed),
-            failed: less(self.failed, earlier.failed),
-            closed: less(self.closed, earlier.closed),
-            suspended: less(self.suspended, earlier.suspended),
-            waited: less(self.waited, earlier.waited),
-            hits: less(self.hits, earlier.hits),
-            misses: less(self.misses, earlier.misses),
-            created: less(self.created, earlier.created),
-            connect_permanent: less(self.connect_permanent, earlier.connect_permanent),
-            connect_saturated: less(self.connect_saturated, earlier.connect_saturated),
-            connect_transient: less(self.connect_transient, earlier.connect_transient),
-            validated: less(self.validated, earlier.validated),
-            reset: less(self.reset, earlier.reset),
-            taken_back: less(self.taken_back, earlier.taken_back),
-            leaks: less(self.leaks, earlier.leaks),
-            abandoned: less(self.abandoned, earlier.abandoned),
-            ended: self.ended.since(&earlier.ended),
+            acquired: with(self.acquired, other.acquired),
+            timed_out: with(self.timed_out, other.timed_out),
+            cancelled: with(self.cancelled, other.cancelled),
+            shed: with(self.shed, other.shed),
+            failed: with(self.failed, other.failed),
+            closed: with(self.closed, other.closed),
+            suspended: with(self.suspended, other.suspended),
+            waited: with(self.waited, other.waited),
+            hits: with(self.hits, other.hits),
+            misses: with(self.misses, other.misses),
+            created: with(self.created, other.created),
+            connect_permanent: with(self.connect_permanent, other.connect_permanent),
+            connect_saturated: with(self.connect_saturated, other.connect_saturated),
+            connect_transient: with(self.connect_transient, other.connect_transient),
+            validated: with(self.validated, other.validated),
+            reset: with(self.reset, other.reset),
+            taken_back: with(self.taken_back, other.taken_back),
+            leaks: with(self.leaks, other.leaks),
+            abandoned: with(self.abandoned, other.abandoned),
+            ended: self.ended.each(&other.ended, with),
         }
     }
 
@@ -175,8 +178,8 @@ macro_rules! close_reasons {
                 0 $(+ self.$field)*
             }
 
-            fn since(&self, earlier: &Self) -> Self {
-                Self { $($field: self.$field.saturating_sub(earlier.$field),)* }
+            fn each(&self, other: &Self, with: impl Fn(u64, u64) -> u64) -> Self {
+                Self { $($field: with(self.$field, other.$field),)* }
             }
 
             /// Each reason with its number.
@@ -281,6 +284,37 @@ pub struct Statistics {
 }
 
 impl Statistics {
+    /// Adds what another pool tells, as the other side of the same database: sizes, connections and
+    /// counts are added up, `oldest_waiter` is the longer wait of both; suspended or closed it is if
+    /// both are.
+    pub fn merge(&mut self, other: &Self) {
+        let (own, others) = (&mut self.snapshot, &other.snapshot);
+        for (own, others) in [
+            (&mut own.max_size, others.max_size),
+            (&mut own.min_size, others.min_size),
+            (&mut own.min_idle, others.min_idle),
+            (&mut own.max_idle, others.max_idle),
+            (&mut own.idle, others.idle),
+            (&mut own.in_use, others.in_use),
+            (&mut own.connecting, others.connecting),
+            (&mut own.validating, others.validating),
+            (&mut own.resetting, others.resetting),
+            (&mut own.closing, others.closing),
+            (&mut own.waiting, others.waiting),
+        ] {
+            *own = own.saturating_add(others);
+        }
+        own.oldest_waiter = own.oldest_waiter.max(others.oldest_waiter);
+        own.suspended &= others.suspended;
+        own.closed &= others.closed;
+        own.counts = own.counts.each(&others.counts, u64::saturating_add);
+        self.wait.merge(&other.wait);
+        self.usage.merge(&other.usage);
+        self.connect.merge(&other.connect);
+        self.validate.merge(&other.validate);
+        self.reset.merge(&other.reset);
+    }
+
     /// What has happened since an earlier reading of the same pool: its counts and times are those
     /// between the two, the rest is as it is now.
     ///

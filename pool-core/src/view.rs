@@ -4,15 +4,19 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+use tokio::time::{Instant, timeout};
+
+use crate::hooks::BoxFuture;
+use crate::managed::ManagedPool;
 use crate::managed::shared::Shared;
 use crate::snapshot::{Snapshot, Statistics};
 use crate::sync::Arc;
-use crate::{Holder, Manager, PoolConfig};
+use crate::{BoxError, Holder, ManagedGuard, Manager, PoolConfig};
 
 /// Reads a pool, whatever its manager: for those who watch several. Cheap to clone.
 ///
-/// It is no handle: it does not keep the pool open, and takes no connection. Of a pool whose last
-/// handle is gone it tells what it was in the end.
+/// It is no handle: it does not keep the pool open. Of a pool whose last handle is gone it tells what
+/// it was in the end.
 ///
 /// ```
 /// # use pool_core::{ConnectContext, ManagedPool, Manager, PoolView};
@@ -67,6 +71,19 @@ impl PoolView {
     pub fn last_connect_error(&self) -> Option<(Duration, Arc<dyn Error + Send + Sync>)> {
         self.0.last_connect_error()
     }
+
+    /// Takes a connection as everybody does, in turn and as the operation `health_check`, pings the
+    /// server over it, and gives it back: whether the database answers, and how long all of it took.
+    ///
+    /// # Errors
+    /// If there was no connection in time ([`AcquireError`](crate::AcquireError)), the ping failed or
+    /// did not end in time; or the pool's last handle is gone.
+    ///
+    /// # Cancel safety
+    /// A connection whose ping was not awaited to its end is closed.
+    pub async fn probe(&self, within: Duration) -> Result<Duration, BoxError> {
+        self.0.clone().probe(within).await
+    }
 }
 
 impl fmt::Debug for PoolView {
@@ -83,6 +100,7 @@ trait Seen: Send + Sync {
     fn holders(&self) -> Vec<Holder>;
     fn config(&self) -> Arc<PoolConfig>;
     fn last_connect_error(&self) -> Option<(Duration, Arc<dyn Error + Send + Sync>)>;
+    fn probe(self: Arc<Self>, within: Duration) -> BoxFuture<'static, Result<Duration, BoxError>>;
 }
 
 impl<M: Manager> Seen for Shared<M> {
@@ -109,5 +127,34 @@ impl<M: Manager> Seen for Shared<M> {
     fn last_connect_error(&self) -> Option<(Duration, Arc<dyn Error + Send + Sync>)> {
         let (at, error) = self.last_error()?;
         Some((Duration::from_nanos(self.now().0.saturating_sub(at.0)), error))
+    }
+
+    fn probe(self: Arc<Self>, within: Duration) -> BoxFuture<'static, Result<Duration, BoxError>> {
+        Box::pin(async move {
+            let begun = Instant::now();
+            let pool = ManagedPool::upgrade(self).ok_or("the pool is gone")?;
+            let acquire = pool.acquire().within(within).operation("health_check");
+            let mut proven = Unproven(Some(acquire.await?));
+            let guard = proven.0.as_mut().expect("taken only below");
+            let ping = pool.manager().ping(guard);
+            match timeout(within.saturating_sub(begun.elapsed()), ping).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => return Err("the ping did not end in time".into()),
+            }
+            drop(proven.0.take());
+            Ok(begun.elapsed())
+        })
+    }
+}
+
+/// A connection that goes back to the pool only if it is taken out of here.
+struct Unproven<M: Manager>(Option<ManagedGuard<M>>);
+
+impl<M: Manager> Drop for Unproven<M> {
+    fn drop(&mut self) {
+        if let Some(guard) = self.0.take() {
+            guard.invalidate();
+        }
     }
 }

@@ -172,6 +172,13 @@ impl<M: Manager> ManagedPool<M> {
         PoolView::new(self.shared.clone())
     }
 
+    /// A handle, if there is one yet.
+    pub(crate) fn upgrade(shared: Arc<Shared<M>>) -> Option<Self> {
+        let one_more = |handles: usize| (handles > 0).then_some(handles + 1);
+        let order = Ordering::Relaxed;
+        shared.handles.fetch_update(order, order, one_more).ok().map(|_| Self { shared })
+    }
+
     /// Who holds connections now, most first.
     pub fn holders(&self) -> Vec<Holder> {
         self.shared.holders()

@@ -235,3 +235,31 @@ async fn r23_debug_names_what_it_is() {
         assert!(text.starts_with(name), "{text}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_view_proves_that_the_server_answers_and_keeps_nothing() {
+    let (server, pool) = pool_of(1);
+    let view = pool.view();
+    view.probe(secs(1)).await.unwrap();
+    assert_eq!((server.calls(Op::Ping), pool.snapshot().idle), (1, 1));
+
+    // In turn with everybody.
+    let guard = pool.acquire().await.unwrap();
+    let error = view.probe(secs(1)).await.unwrap_err();
+    let error = error.downcast::<pool_core::AcquireError>().unwrap();
+    assert_eq!(error.kind(), AcquireErrorKind::TimedOut);
+    drop(guard);
+
+    // R19: what a ping was cut off on is not used again, nor what it failed on.
+    for behaviour in [Behaviour::Hang, Behaviour::Fail(ErrorClass::Transient)] {
+        server.next(Op::Ping, [behaviour]);
+        view.probe(secs(1)).await.unwrap_err();
+        settle().await;
+        assert_eq!(pool.snapshot().open(), 0);
+    }
+    assert_eq!(audit(&pool).counts.ended.invalidated, 2);
+
+    drop(pool);
+    assert_eq!(view.probe(secs(1)).await.unwrap_err().to_string(), "the pool is gone");
+    assert!(view.snapshot().closed);
+}

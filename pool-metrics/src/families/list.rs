@@ -1,0 +1,385 @@
+//! The list: which families there are, and what each sample is read from.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pool_core::{Counts, Histogram, PoolConfig, Snapshot, Statistics};
+
+use super::{Family, Kind, Sample, Value};
+use crate::health::{Indicator, Status};
+use crate::monitor::Monitor;
+use crate::statements::StatementReport;
+
+/// A gauge of ours: name, help, and what it is read from.
+type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
+
+type Count = fn(&Counts) -> u64;
+
+pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
+    let mut out = Writer { families: Vec::new(), ours: ours(monitor) };
+    let pools = Pools::read(monitor);
+    connections(&mut out, &pools);
+    acquires(&mut out, &pools, monitor);
+    life(&mut out, &pools);
+    settings(&mut out, &pools);
+    health(&mut out, monitor);
+    statements(&mut out, monitor);
+    out.families
+}
+
+/// What our own names begin with.
+fn ours(monitor: &Monitor) -> String {
+    match &monitor.inner().prefix {
+        Some(prefix) => format!("{prefix}_db_pool_"),
+        None => "db_pool_".to_owned(),
+    }
+}
+
+/// Every pool by a name of its own, as series have to be told apart.
+struct Pools(Vec<Pool>);
+
+struct Pool {
+    name: String,
+    read: Statistics,
+    config: Arc<PoolConfig>,
+}
+
+impl Pools {
+    fn read(monitor: &Monitor) -> Self {
+        let mut all: Vec<Pool> = Vec::new();
+        for view in monitor.pools().iter().flat_map(|watched| &watched.views) {
+            let is_new = |name: &str| all.iter().all(|pool| pool.name != name);
+            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
+            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
+            let name = names.find(|name| is_new(name)).expect("numbers do not end");
+            all.push(Pool { name, read: view.statistics(), config: view.config() });
+        }
+        Self(all)
+    }
+
+    fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {
+        self.each(|read, _| Value::Count(of(&read.snapshot.counts)))
+    }
+
+    fn numbers(&self, of: impl Fn(&Snapshot) -> f64) -> Vec<Sample> {
+        self.each(|read, _| Value::Number(of(&read.snapshot)))
+    }
+
+    fn sizes(&self, of: impl Fn(&Snapshot) -> u32) -> Vec<Sample> {
+        self.numbers(|snapshot| f64::from(of(snapshot)))
+    }
+
+    fn durations(&self, of: impl Fn(&Statistics) -> &Histogram) -> Vec<Sample> {
+        self.each(|read, _| of(read).into())
+    }
+
+    fn each(&self, of: impl Fn(&Statistics, &PoolConfig) -> Value) -> Vec<Sample> {
+        let sample = |pool: &Pool| Sample {
+            labels: vec![("pool", pool.name.clone())],
+            value: of(&pool.read, &pool.config),
+        };
+        self.0.iter().map(sample).collect()
+    }
+
+    /// The same for several values of a second label.
+    fn by(&self, label: &'static str, values: &[(&str, Count)]) -> Vec<Sample> {
+        let mut all = Vec::new();
+        for (value, of) in values {
+            for mut sample in self.counts(of) {
+                sample.labels.push((label, (*value).to_owned()));
+                all.push(sample);
+            }
+        }
+        all
+    }
+}
+
+struct Writer {
+    families: Vec<Family>,
+    ours: String,
+}
+
+impl Writer {
+    fn standard(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
+        self.families.push(Family { name: name.to_owned(), help, kind, samples });
+    }
+
+    fn ours(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
+        let name = format!("{}{name}", self.ours);
+        self.families.push(Family { name, help, kind, samples });
+    }
+}
+
+fn connections(out: &mut Writer, pools: &Pools) {
+    let mut by_state = Vec::new();
+    for (state, of) in [("idle", (|s| s.idle) as fn(&Snapshot) -> u32), ("used", |s| s.in_use)] {
+        for mut sample in pools.sizes(of) {
+            sample.labels.push(("state", state.to_owned()));
+            by_state.push(sample);
+        }
+    }
+    out.standard("db_client_connection_count", Kind::Gauge, "Connections by state", by_state);
+    let standard: [Gauge<u32>; 4] = [
+        ("db_client_connection_idle_max", "The most idle connections kept", |s| s.max_idle),
+        ("db_client_connection_idle_min", "The fewest idle connections kept", |s| s.min_idle),
+        ("db_client_connection_max", "The most open connections allowed", |s| s.max_size),
+        ("db_client_connection_pending_requests", "Callers waiting for a connection", |s| {
+            s.waiting
+        }),
+    ];
+    for (name, help, of) in standard {
+        out.standard(name, Kind::Gauge, help, pools.sizes(of));
+    }
+    let ours: [Gauge<u32>; 9] = [
+        ("connections_active", "Connections that somebody holds", |s| s.in_use),
+        ("connections_idle", "Connections ready to be taken", |s| s.idle),
+        ("connections_max", "The most connections there may be", |s| s.max_size),
+        ("connections_min", "How many connections are kept open in all", |s| s.min_size),
+        ("connections_connecting", "Connections being opened", |s| s.connecting),
+        ("connections_validating", "Connections being pinged before use", |s| s.validating),
+        ("connections_resetting", "Connections being cleaned after use", |s| s.resetting),
+        ("connections_closing", "Connections being closed", |s| s.closing),
+        (
+            "connections_overflow",
+            "Connections open above the most idle ones kept",
+            Snapshot::overflow,
+        ),
+    ];
+    for (name, help, of) in ours {
+        out.ours(name, Kind::Gauge, help, pools.sizes(of));
+    }
+    let shares: [Gauge<f64>; 5] = [
+        ("utilization_ratio", "The share of the most connections in use", Snapshot::utilization),
+        (
+            "pressure_ratio",
+            "d / (1 + d), d being users and waiters over the most connections",
+            |s| s.pressure(),
+        ),
+        ("oldest_waiter_seconds", "How long the first in the queue has waited", |s| {
+            s.oldest_waiter.unwrap_or_default().as_secs_f64()
+        }),
+        ("suspended", "1 while nothing is handed out", |s| f64::from(u8::from(s.suspended))),
+        ("closed", "1 once the pool is closed", |s| f64::from(u8::from(s.closed))),
+    ];
+    for (name, help, of) in shares {
+        out.ours(name, Kind::Gauge, help, pools.numbers(of));
+    }
+}
+
+fn acquires(out: &mut Writer, pools: &Pools, monitor: &Monitor) {
+    use Kind::Counter;
+
+    let timeouts = pools.counts(|c| c.timed_out);
+    out.standard(
+        "db_client_connection_timeouts_total",
+        Counter,
+        "Acquires whose time was up",
+        timeouts.clone(),
+    );
+    histogram(
+        out,
+        "db_client_connection_wait_time_seconds",
+        "From acquire to hand-out",
+        pools,
+        |s| &s.wait,
+    );
+    histogram(
+        out,
+        "db_client_connection_use_time_seconds",
+        "From checkout to return",
+        pools,
+        |s| &s.usage,
+    );
+    let operations = monitor.operations();
+    let by_operation = operations.iter().map(|one| Sample {
+        labels: vec![("pool", one.pool.clone()), ("operation", name(one.operation))],
+        value: (&one.waits).into(),
+    });
+    out.ours(
+        "acquire_duration_seconds",
+        Kind::Histogram,
+        "From acquire to hand-out, by operation",
+        by_operation.collect(),
+    );
+    out.ours("acquire_timeout_total", Counter, "Acquires whose time was up", timeouts);
+    let outcomes = pools.by(
+        "outcome",
+        &[
+            ("ok", |c| c.acquired),
+            ("timed_out", |c| c.timed_out),
+            ("cancelled", |c| c.cancelled),
+            ("shed", |c| c.shed),
+            ("failed", |c| c.failed),
+            ("closed", |c| c.closed),
+            ("suspended", |c| c.suspended),
+        ],
+    );
+    out.ours("acquires_total", Counter, "Acquires by how they ended", outcomes);
+    out.ours(
+        "acquire_waits_total",
+        Counter,
+        "Acquires that got a connection and had to wait",
+        pools.counts(|c| c.waited),
+    );
+    out.ours(
+        "hits_total",
+        Counter,
+        "Acquires served by a connection used before",
+        pools.counts(|c| c.hits),
+    );
+    out.ours(
+        "misses_total",
+        Counter,
+        "Acquires served by a new connection",
+        pools.counts(|c| c.misses),
+    );
+    let rate = pools.numbers(|s| s.hit_rate().unwrap_or(f64::NAN));
+    out.ours("hit_ratio", Kind::Gauge, "The share of hits since the pool was made", rate);
+    out.ours(
+        "taken_back_total",
+        Counter,
+        "Connections taken back from futures that nobody polled",
+        pools.counts(|c| c.taken_back),
+    );
+    out.ours(
+        "leaks_total",
+        Counter,
+        "Connections held longer than leak_after",
+        pools.counts(|c| c.leaks),
+    );
+}
+
+fn life(out: &mut Writer, pools: &Pools) {
+    use Kind::Counter;
+
+    histogram(out, "db_client_connection_create_time_seconds", "Successful connects", pools, |s| {
+        &s.connect
+    });
+    let connects = pools.by(
+        "outcome",
+        &[
+            ("ok", |c| c.created),
+            ("permanent", |c| c.connect_permanent),
+            ("saturated", |c| c.connect_saturated),
+            ("transient", |c| c.connect_transient),
+        ],
+    );
+    out.ours("connects_total", Counter, "Connects by outcome; failures by class", connects);
+    let mut closes = Vec::new();
+    for pool in &pools.0 {
+        closes.extend(pool.read.snapshot.counts.ended.iter().map(|(reason, count)| Sample {
+            labels: vec![("pool", pool.name.clone()), ("reason", reason.as_str().to_owned())],
+            value: Value::Count(count),
+        }));
+    }
+    out.ours("closes_total", Counter, "Connections that ended, by reason", closes);
+    out.ours(
+        "abandoned_total",
+        Counter,
+        "Connections whose goodbye did not end in time",
+        pools.counts(|c| c.abandoned),
+    );
+    let resets = pools.by("outcome", &[("kept", |c| c.reset), ("closed", |c| c.ended.reset)]);
+    out.ours(
+        "resets_total",
+        Counter,
+        "Connections cleaned after use, by what became of them",
+        resets,
+    );
+    histogram_of_ours(out, "reset_duration_seconds", "Successful resets", pools, |s| &s.reset);
+    let pings = pools.by("outcome", &[("ok", |c| c.validated), ("closed", |c| c.ended.validation)]);
+    out.ours(
+        "validations_total",
+        Counter,
+        "Pings before use, by what became of the connection",
+        pings,
+    );
+    histogram_of_ours(out, "validation_duration_seconds", "Successful pings", pools, |s| {
+        &s.validate
+    });
+}
+
+/// Counts are unreadable without what they are measured against.
+fn settings(out: &mut Writer, pools: &Pools) {
+    type Limit = fn(&PoolConfig) -> Option<Duration>;
+    let limits: [(&str, &str, Limit); 3] = [
+        ("acquire_timeout_seconds", "How long an acquire may wait", |c| c.acquire_timeout),
+        ("idle_timeout_seconds", "How long a spare connection is kept", |c| c.idle_timeout),
+        ("max_lifetime_seconds", "How old a connection gets", |c| c.max_lifetime),
+    ];
+    for (name, help, of) in limits {
+        let limit = |limit: Option<Duration>| limit.map_or(f64::INFINITY, |d| d.as_secs_f64());
+        out.ours(name, Kind::Gauge, help, pools.each(|_, config| Value::Number(limit(of(config)))));
+    }
+}
+
+fn health(out: &mut Writer, monitor: &Monitor) {
+    let reports = monitor.reports();
+    let status = reports.iter().map(|report| Sample {
+        labels: vec![("database", report.name.clone())],
+        value: Value::Number(match report.health.status {
+            Status::Healthy => 0.0,
+            Status::Degraded => 1.0,
+            Status::Unhealthy => 2.0,
+        }),
+    });
+    out.ours("health_status", Kind::Gauge, "0 healthy, 1 degraded, 2 unhealthy", status.collect());
+    let mut indicators = Vec::new();
+    for report in &reports {
+        indicators.extend(Indicator::ALL.iter().map(|indicator| Sample {
+            labels: vec![
+                ("database", report.name.clone()),
+                ("indicator", indicator.as_str().to_owned()),
+            ],
+            value: Value::Number(f64::from(u8::from(report.health.is_on(*indicator)))),
+        }));
+    }
+    out.ours("health_indicator", Kind::Gauge, "1 while the indicator is on", indicators);
+}
+
+fn statements(out: &mut Writer, monitor: &Monitor) {
+    let all = monitor.statements_so_far();
+    let sample = |one: &StatementReport, value| Sample {
+        labels: vec![("system", one.backend.clone()), ("operation", name(one.operation))],
+        value,
+    };
+    let took = all.iter().map(|one| sample(one, (&one.took).into())).collect();
+    let errors = all.iter().map(|one| sample(one, Value::Count(one.errors))).collect();
+    out.standard(
+        "db_client_operation_duration_seconds",
+        Kind::Histogram,
+        "How long statements took, by operation",
+        took,
+    );
+    out.ours(
+        "statement_errors_total",
+        Kind::Counter,
+        "Statements that failed or were given up",
+        errors,
+    );
+}
+
+/// The label of an operation; empty, which Prometheus takes for absent, where it has no name.
+fn name(operation: Option<&'static str>) -> String {
+    operation.unwrap_or_default().to_owned()
+}
+
+fn histogram(
+    out: &mut Writer,
+    name: &str,
+    help: &'static str,
+    pools: &Pools,
+    of: impl Fn(&Statistics) -> &Histogram,
+) {
+    out.standard(name, Kind::Histogram, help, pools.durations(of));
+}
+
+fn histogram_of_ours(
+    out: &mut Writer,
+    name: &str,
+    help: &'static str,
+    pools: &Pools,
+    of: impl Fn(&Statistics) -> &Histogram,
+) {
+    out.ours(name, Kind::Histogram, help, pools.durations(of));
+}

@@ -1,0 +1,1 @@
+//! The families as Prometheus reads them.

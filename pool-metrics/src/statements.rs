@@ -1,0 +1,191 @@
+//! How each operation's statements did: how many, how long, how many failed, and the slowest.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use pool_sql::{Outcome, Statement};
+
+use crate::buckets::{Buckets, SharedBuckets};
+use crate::monitor::lock;
+use crate::table::Table;
+
+/// So many of the slowest are kept.
+const SLOWEST: usize = 10;
+
+/// How the statements of an operation did: those of a connection taken under this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StatementReport {
+    /// Which database: `sqlite`, `postgresql`, `mysql`.
+    pub backend: String,
+    /// The operation's name; `None` for all that were given none.
+    pub operation: Option<&'static str>,
+    /// How long they took, those that failed too.
+    pub took: Buckets,
+    /// How many failed, or were given up.
+    pub errors: u64,
+    /// Rows returned or changed, where the backend knows.
+    pub rows: u64,
+}
+
+/// One of the slowest statements. Neither its text nor its values are kept, only its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize))]
+#[non_exhaustive]
+pub struct SlowStatement {
+    /// Which database.
+    pub backend: &'static str,
+    /// The operation's name.
+    pub operation: Option<&'static str>,
+    /// How long it took, in microseconds.
+    pub took_micros: u64,
+    /// The error's code, if it failed.
+    pub error: Option<String>,
+}
+
+pub(crate) struct Statements {
+    table: Table<Kept>,
+    slowest: Mutex<Vec<SlowStatement>>,
+    /// What takes no longer is not among the slowest, and no lock is taken for it.
+    bar_micros: AtomicU64,
+}
+
+#[derive(Default)]
+struct Kept {
+    took: SharedBuckets,
+    errors: AtomicU64,
+    rows: AtomicU64,
+}
+
+impl Statements {
+    pub(crate) fn new() -> Self {
+        Self { table: Table::new(), slowest: Mutex::default(), bar_micros: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
+        let kept = self.table.of(statement.backend, statement.operation);
+        kept.took.record(outcome.took);
+        if outcome.error.is_some() {
+            kept.errors.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(rows) = outcome.rows {
+            kept.rows.fetch_add(rows, Ordering::Relaxed);
+        }
+        let took_micros = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX);
+        if took_micros > self.bar_micros.load(Ordering::Relaxed) {
+            self.note_slow(SlowStatement {
+                backend: statement.backend,
+                operation: statement.operation,
+                took_micros,
+                error: outcome.error.as_ref().map(ToString::to_string),
+            });
+        }
+    }
+
+    fn note_slow(&self, slow: SlowStatement) {
+        let mut slowest = lock(&self.slowest);
+        let place = slowest.partition_point(|other| other.took_micros >= slow.took_micros);
+        slowest.insert(place, slow);
+        if slowest.len() >= SLOWEST {
+            slowest.truncate(SLOWEST);
+            self.bar_micros.store(slowest[SLOWEST - 1].took_micros, Ordering::Relaxed);
+        }
+    }
+
+    /// The slowest since the start or the last [`forget_slowest`](Self::forget_slowest).
+    pub(crate) fn slowest(&self) -> Vec<SlowStatement> {
+        lock(&self.slowest).clone()
+    }
+
+    pub(crate) fn forget_slowest(&self) {
+        let mut slowest = lock(&self.slowest);
+        slowest.clear();
+        self.bar_micros.store(0, Ordering::Relaxed);
+    }
+
+    /// All so far, by database and name.
+    pub(crate) fn read(&self) -> Vec<StatementReport> {
+        let mut all: Vec<StatementReport> = Vec::new();
+        for entry in self.table.iter() {
+            let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+            let kept = &entry.kept;
+            let (took, errors, rows) = (kept.took.read(), read(&kept.errors), read(&kept.rows));
+            let same = |one: &&mut StatementReport| {
+                (&one.backend, one.operation) == (&entry.of, entry.operation)
+            };
+            match all.iter_mut().find(same) {
+                Some(one) => {
+                    one.took.merge(&took);
+                    one.errors += errors;
+                    one.rows += rows;
+                }
+                None => {
+                    let (backend, operation) = (entry.of.clone(), entry.operation);
+                    all.push(StatementReport { backend, operation, took, errors, rows });
+                }
+            }
+        }
+        all.sort_by(|a, b| (&a.backend, a.operation).cmp(&(&b.backend, b.operation)));
+        all
+    }
+}
+
+impl StatementReport {
+    /// What came since an earlier report of the same.
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            took: self.took.since(&earlier.took),
+            errors: self.errors.saturating_sub(earlier.errors),
+            rows: self.rows.saturating_sub(earlier.rows),
+            ..self.clone()
+        }
+    }
+
+    /// How long they took together.
+    pub fn total(&self) -> Duration {
+        self.took.sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pool_sql::ErrorCode;
+
+    fn ran(statements: &Statements, operation: &'static str, micros: u64) {
+        let statement =
+            Statement::new("sqlite").with_operation(operation).with_sql("SELECT 'secret'");
+        statements.finished(&statement, &Outcome::new(Duration::from_micros(micros)).with_rows(2));
+    }
+
+    #[test]
+    fn each_operation_has_its_figures() {
+        let statements = Statements::new();
+        (1..=9).for_each(|us| ran(&statements, "list", us));
+        let failed =
+            Outcome::new(Duration::from_millis(3)).with_error(ErrorCode::new("SQLITE_BUSY"));
+        statements.finished(&Statement::new("sqlite"), &failed);
+
+        let read = statements.read();
+        assert_eq!(read.iter().map(|r| r.operation).collect::<Vec<_>>(), [None, Some("list")]);
+        assert_eq!((read[1].took.count(), read[1].rows, read[1].errors), (9, 18, 0));
+        assert_eq!(read[1].took.mean(), Duration::from_micros(5));
+        assert_eq!((read[0].errors, read[0].total()), (1, Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn the_slowest_are_kept_and_no_text() {
+        let statements = Statements::new();
+        (1..=50).for_each(|us| ran(&statements, if us % 2 == 0 { "even" } else { "odd" }, us));
+        let slowest = statements.slowest();
+        let micros: Vec<_> = slowest.iter().map(|slow| slow.took_micros).collect();
+        assert_eq!(micros, (41..=50).rev().collect::<Vec<_>>());
+        assert_eq!(slowest[0].operation, Some("even"));
+        assert!(!format!("{slowest:?}").contains("secret"));
+
+        statements.forget_slowest();
+        ran(&statements, "odd", 1);
+        assert_eq!(statements.slowest().len(), 1);
+    }
+}
