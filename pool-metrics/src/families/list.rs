@@ -118,7 +118,7 @@ fn connections(out: &mut Writer, pools: &Pools) {
             by_state.push(sample);
         }
     }
-    out.standard("db_client_connection_count", Kind::Gauge, "Connections by state", by_state);
+    out.standard("db_client_connection_count", Kind::Untyped, "Connections by state", by_state);
     let standard: [Gauge<u32>; 4] = [
         ("db_client_connection_idle_max", "The most idle connections kept", |s| s.max_idle),
         ("db_client_connection_idle_min", "The fewest idle connections kept", |s| s.min_idle),

@@ -1,0 +1,5 @@
+//! Tests of what is told of pools, on the engine itself.
+mod support;
+
+#[cfg(feature = "prometheus")]
+mod prometheus;
