@@ -45,6 +45,8 @@
 //! | `events` | the last events worth a line |
 //! | `health` | [`Health`]: the indicators, their definitions and what follows from them |
 //! | `families` | all metrics with their names, types and samples |
+//! | `json` | what the endpoints say, for any web framework |
+//! | `http` | the endpoints, for axum, and a server of their own |
 //! | `prometheus` | the families as Prometheus reads them |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -54,6 +56,10 @@ mod events;
 mod families;
 mod health;
 mod history;
+#[cfg(feature = "http")]
+pub mod http;
+#[cfg(feature = "json")]
+pub mod json;
 mod monitor;
 mod operations;
 #[cfg(feature = "prometheus")]
@@ -65,9 +71,9 @@ mod watched;
 pub use buckets::Buckets;
 pub use events::{Event, EventKind};
 pub use families::{Families, Family, Kind, Sample, Value};
-pub use health::{Health, Indicator, Reason, Status, Thresholds};
+pub use health::{Health, Indicator, Probe, Reason, Status, Thresholds};
 pub use history::Point;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use operations::Operation;
-pub use statements::StatementReport;
+pub use statements::{SlowStatement, StatementReport};
 pub use watched::Report;

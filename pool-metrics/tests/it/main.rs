@@ -1,5 +1,7 @@
 //! Tests of what is told of pools, on the engine itself.
 mod support;
 
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "prometheus")]
 mod prometheus;
