@@ -17,7 +17,7 @@ fn quality(headers: &HeaderMap, name: &str) -> Option<f32> {
         if !parts.next()?.eq_ignore_ascii_case(name) {
             return None;
         }
-        let q = parts.find_map(|part| part.strip_prefix("q=").or(part.strip_prefix("Q=")));
+        let q = parts.find_map(|part| part.strip_prefix(['q', 'Q'])?.strip_prefix("="));
         Some(q.map_or(1.0, |q| q.parse().unwrap_or(0.0)))
     });
     qualities.reduce(f32::max)

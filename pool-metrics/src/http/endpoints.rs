@@ -57,8 +57,9 @@ impl Endpoints {
         self
     }
 
-    /// What the application adds to `/api/admin/database-health`: numbers with names. Called for each
-    /// such request; if it fails, panics or takes too long, the answer says so and has the rest.
+    /// What the application adds to `/api/admin/database-health`: numbers with names. Called for
+    /// each such request; if it fails, panics or takes too long, the answer says so and has the
+    /// rest.
     ///
     /// What the error says does not show: it may be a database's. Log it.
     ///
@@ -103,7 +104,7 @@ impl Endpoints {
         self.guard.token.is_some()
     }
 
-    /// Asks a database whether it answers, and how it is then; `None` if it is not watched any more.
+    /// Asks a database whether it answers, and how it is then; `None` if it is watched no more.
     pub(super) async fn check(&self, name: &str) -> Option<(Report, Probe)> {
         // A task of its own: whoever hangs up meanwhile cuts no ping in half, which would cost a
         // connection each time, and the next one finds the answer.

@@ -11,8 +11,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::token::Token;
 
-/// Routes that say a status word and nothing else, to everybody: probes have no token, and call a pod
-/// by its address.
+/// Routes that say a status word and nothing else, to everybody: probes have no token, and call a
+/// pod by its address.
 const OPEN: [&str; 2] = ["/livez", "/readyz"];
 
 #[derive(Clone, Debug, Default)]
@@ -64,7 +64,7 @@ impl IntoResponse for Refused {
             }
             Self::ForeignHost => (
                 StatusCode::MISDIRECTED_REQUEST,
-                "without a token only localhost is answered, and hosts that the application allows\n",
+                "without a token only localhost is answered, or what the application allows\n",
             )
                 .into_response(),
         }
@@ -81,8 +81,8 @@ impl Guard {
         }
     }
 
-    /// Whether the request was meant for this machine. Whoever rebinds a name of theirs to a loopback
-    /// address has that name in `Host`: browsers let no page change it.
+    /// Whether the request was meant for this machine. Whoever rebinds a name of theirs to a
+    /// loopback address has that name in `Host`: browsers let no page change it.
     fn is_addressed(&self, uri: &Uri, headers: &HeaderMap) -> bool {
         let named = headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
         let mut all = named.chain(uri.authority().map(|host| host.as_str().as_bytes())).peekable();

@@ -4,7 +4,8 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::{OpenApi, Server};
 use utoipa::{IntoResponses, Modify};
 
-use super::routes::{self, Problem};
+use super::asked::Problem;
+use super::routes;
 
 #[derive(utoipa::OpenApi)]
 #[openapi(

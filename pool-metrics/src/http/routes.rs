@@ -2,23 +2,21 @@
 
 use std::sync::Arc;
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, OriginalUri, Query, State};
-use axum::http::request::Parts;
+use axum::extract::{OriginalUri, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::accept::prefers;
+use super::asked::{Asked, Problem, Which};
 use super::{Endpoints, openapi};
-use crate::health::{Probe, Status};
+use crate::health::Status;
 use crate::json::{
     AdminHealth, Config, ConnectionPool, DatabaseHealth, DraftHealth, HealthCheck,
     PerformanceSummary, PoolHealth, PoolMetrics,
 };
 use crate::prometheus;
-use crate::watched::Report;
 
 type Shared = State<Arc<Endpoints>>;
 
@@ -43,68 +41,7 @@ pub(super) fn table() -> [(&'static str, MethodRouter<Arc<Endpoints>>); 13] {
     ]
 }
 
-/// Why there is no answer.
-#[derive(Debug, Serialize, utoipa::ToSchema)]
-pub(super) struct Problem {
-    /// What is wrong.
-    error: &'static str,
-    /// The names of the databases there are.
-    pools: Vec<String>,
-}
-
-impl Problem {
-    fn unknown(endpoints: &Endpoints) -> Response {
-        let error = "no database is watched under this name; want ?pool= with one of these";
-        json(StatusCode::NOT_FOUND, &Self { error, pools: endpoints.monitor.names() })
-    }
-}
-
-/// The database that is asked for, by its name.
-pub(super) struct Asked(String);
-
-/// Which database.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(super) struct Which {
-    /// The name under which it is watched; the first one if this is missing.
-    pool: Option<String>,
-}
-
-impl FromRequestParts<Arc<Endpoints>> for Asked {
-    type Rejection = Response;
-
-    async fn from_request_parts(
-        parts: &mut Parts,
-        endpoints: &Arc<Endpoints>,
-    ) -> Result<Self, Response> {
-        let query: Result<Query<Which>, QueryRejection> =
-            Query::from_request_parts(parts, endpoints).await;
-        let pools = endpoints.monitor.names();
-        let Ok(Query(Which { pool })) = query else {
-            let error = "the query is wrong: want ?pool= with one of these, or none";
-            return Err(json(StatusCode::BAD_REQUEST, &Problem { error, pools }));
-        };
-        let found = match pool {
-            Some(name) => pools.into_iter().find(|one| *one == name),
-            None => pools.into_iter().next(),
-        };
-        found.map(Self).ok_or_else(|| Problem::unknown(endpoints))
-    }
-}
-
-impl Asked {
-    /// It may be watched no longer by now.
-    fn report(&self, endpoints: &Endpoints) -> Result<Report, Response> {
-        endpoints.monitor.report(&self.0).ok_or_else(|| Problem::unknown(endpoints))
-    }
-
-    async fn check(&self, endpoints: &Endpoints) -> Result<(Report, Probe), Response> {
-        endpoints.check(&self.0).await.ok_or_else(|| Problem::unknown(endpoints))
-    }
-}
-
-fn json(status: StatusCode, body: &impl Serialize) -> Response {
+pub(super) fn json(status: StatusCode, body: &impl Serialize) -> Response {
     typed(status, "application/json", body)
 }
 
@@ -134,7 +71,7 @@ fn healthy(
     json(code(status), plain)
 }
 
-type Answer = Result<Response, Response>;
+type Answer = Result<Response, Problem>;
 
 /// Whether this process answers. Looks at no database.
 #[utoipa::path(get, path = "/livez", security(()), responses(
@@ -146,8 +83,8 @@ pub(super) async fn livez() -> &'static str {
 
 /// Whether this process can serve requests: a status word, from what all its pools know.
 #[utoipa::path(get, path = "/readyz", security(()), responses(
-    (status = 200, description = "`healthy` or `degraded`.", body = String, content_type = "text/plain"),
-    (status = 503, description = "`unhealthy`.", body = String, content_type = "text/plain"),
+    (status = 200, description = "It can.", body = String, content_type = "text/plain"),
+    (status = 503, description = "It cannot.", body = String, content_type = "text/plain"),
 ))]
 pub(super) async fn readyz(State(endpoints): Shared) -> Response {
     let status = endpoints.monitor.health().status;
@@ -265,15 +202,15 @@ pub(super) async fn summary(State(endpoints): Shared, asked: Asked) -> Answer {
     Ok(json(StatusCode::OK, &PerformanceSummary::of(&report, &endpoints.monitor)))
 }
 
-/// Everything about a database, with the application's own counts. Not there without a token.
+/// Everything about a database, with the application's counts. Not there without a token.
 #[utoipa::path(get, path = "/api/admin/database-health", params(Which), responses(
     (status = 200, description = "Healthy or degraded.", body = AdminHealth),
     (status = 503, description = "Unhealthy.", body = AdminHealth),
     openapi::WrongQuery, openapi::Refused,
 ))]
-pub(super) async fn admin(State(endpoints): Shared, asked: Result<Asked, Response>) -> Answer {
+pub(super) async fn admin(State(endpoints): Shared, asked: Result<Asked, Problem>) -> Answer {
     if !endpoints.has_token() {
-        return Err(StatusCode::NOT_FOUND.into_response());
+        return Ok(StatusCode::NOT_FOUND.into_response());
     }
     let asked = asked?;
     let (checked, counts) = tokio::join!(asked.check(&endpoints), endpoints.count());
@@ -282,7 +219,7 @@ pub(super) async fn admin(State(endpoints): Shared, asked: Result<Asked, Respons
     Ok(json(code(health.status), &health))
 }
 
-/// Lets all figures of all databases begin anew, but those of `/metrics`. Not there without a token.
+/// Lets the figures of all databases begin anew, but for `/metrics`. Not there without a token.
 #[utoipa::path(post, path = "/metrics/database/reset", responses(
     (status = 204, description = "They did."),
     (status = 404, description = "There is no token."),

@@ -65,8 +65,8 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` ends, and takes the monitor's samples meanwhile. Requests under way are
-    /// answered then, for 5 s at most.
+    /// Serves until `shutdown` ends, and takes the monitor's samples meanwhile. Requests under way
+    /// are answered then, for 5 s at most.
     ///
     /// # Cancel safety
     /// Nothing is accepted any more once it is dropped; connections that are open end with their

@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq;
 
 /// The word that opens the endpoints. It shows in no `Debug`.
 ///
-/// It comes from the program, the environment or a file; not from the command line, which every user of
-/// the machine can read.
+/// It comes from the program, the environment or a file; not from the command line, which every
+/// user of the machine can read.
 #[derive(Clone)]
 pub struct Token(String);
 

@@ -6,8 +6,8 @@ use pool_core::{AcquireError, AcquireErrorKind};
 
 /// An [`AcquireError`] as an answer: 503 with `Retry-After`.
 ///
-/// The body says only which kind it was. The diagnosis, with call sites and what the database said, is
-/// for the log, not for a client.
+/// The body says only which kind it was. The diagnosis, with call sites and what the database said,
+/// is for the log, not for a client.
 ///
 /// ```
 /// # use pool_core::{ConnectContext, ManagedPool, Manager};

@@ -1,5 +1,5 @@
-//! `application/health+json`: the expired draft draft-inadarei-api-health-check, which is still what
-//! tools for health checks know.
+//! `application/health+json`: the expired draft draft-inadarei-api-health-check, which is still
+//! what tools for health checks know.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! `/metrics/database/pool` and `/metrics/performance/summary`: hit rate, life of connections, times.
+//! `/metrics/database/pool` and `/metrics/performance/summary`: hit rate, life, times.
 
 use serde::Serialize;
 

@@ -1,5 +1,5 @@
-//! The JSON that others read already: the same keys, types and nesting as what they were promised, with
-//! the values of a real pool.
+//! The JSON that others read already: the same keys, types and nesting as what they were promised,
+//! with the values of a real pool.
 
 use pool_metrics::Monitor;
 use serde_json::{Value, json};
