@@ -47,7 +47,8 @@
 //!   gets at it by a name of its own that leads to this machine. Else the answer is 421.
 //!
 //! A [`router`](Endpoints::router) cannot know where the application listens. Without a token it
-//! answers whoever reaches it with a loopback `Host`: nest it so only in what listens on loopback.
+//! answers whoever reaches it with a loopback `Host`: nest it so only in what listens on loopback,
+//! and ask [`Endpoints::check_address`] before it does.
 //!
 //! [`AdminHealth`]: crate::json::AdminHealth
 //! [`Config`]: crate::json::Config

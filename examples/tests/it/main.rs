@@ -1,5 +1,5 @@
-//! The programs as their users run them: `media_scan` on small trees, `reload`; each run with a
-//! deadline.
+//! The programs as their users run them: `media_scan` on small trees, `reload` and `service`; each run
+//! with a deadline.
 #![cfg(unix)]
 
 mod collections;
@@ -8,6 +8,7 @@ mod output;
 mod reload;
 mod rescans;
 mod servers;
+mod service;
 mod settings;
 mod signals;
 mod support;

@@ -89,7 +89,8 @@ impl Endpoints {
     /// The routes, to nest in an application (`Router::nest`) or to merge with it. Sampling is the
     /// application's: `tokio::spawn(monitor.run())`.
     ///
-    /// Without a token nest it only in what listens on loopback.
+    /// Without a token nest it only in what listens on loopback:
+    /// [`check_address`](Self::check_address).
     pub fn router(self) -> Router {
         let checks = Arc::new(self.guard.clone());
         let routes = routes::table().into_iter();

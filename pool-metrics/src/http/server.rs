@@ -30,14 +30,22 @@ pub struct Server {
 }
 
 impl Endpoints {
+    /// Whether these may be served there: at loopback, or with a token. For an application that has
+    /// them nested, before it binds.
+    ///
+    /// # Errors
+    /// If the address is not loopback and there is no token.
+    pub fn check_address(&self, address: SocketAddr) -> Result<(), ServeError> {
+        let may = address.ip().is_loopback() || self.has_token();
+        if may { Ok(()) } else { Err(ServeError::NeedsToken(address)) }
+    }
+
     /// Binds to an address; port 0 is any that is free.
     ///
     /// # Errors
     /// If the address is not loopback and there is no token, or it cannot be bound.
     pub async fn bind(self, address: SocketAddr) -> Result<Server, ServeError> {
-        if !address.ip().is_loopback() && !self.has_token() {
-            return Err(ServeError::NeedsToken(address));
-        }
+        self.check_address(address)?;
         let listener = TcpListener::bind(address).await.map_err(ServeError::Io)?;
         let address = listener.local_addr().map_err(ServeError::Io)?;
         let monitor = self.monitor.clone();
