@@ -2,6 +2,7 @@
 # Runs the tests. Installs what it needs first (as root, or with sudo).
 #   ./test.sh            everything but the long checks: stress, fuzz, mutants, bench
 #   ./test.sh quick      the workspace's tests only
+#   ./test.sh api        the endpoints of pool-metrics, asked at random by their OpenAPI document
 #   ./test.sh loom       nine races of the engine, in every interleaving
 #   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
 #   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
@@ -14,8 +15,10 @@ cd "$(dirname "$0")"
 say() { printf '\n== %s\n' "$*"; }
 
 need() { # need COMMAND PACKAGE...
-    command -v "$1" >/dev/null && return
-    shift
+    command -v "$1" >/dev/null || packages "${@:2}"
+}
+
+packages() { # packages PACKAGE...
     local sudo=""
     [ "$(id -u)" = 0 ] || sudo=sudo
     say "installing $*"
@@ -54,6 +57,56 @@ shuttle() {
         cargo test --release --manifest-path pool-core/shuttle/Cargo.toml --test schedules
 }
 
+api() ( # a subshell, for the trap
+    python3 -c 'import ensurepip, venv' 2>/dev/null || packages python3-venv
+    say "the endpoints, asked at random"
+    tools=$target/api
+    python3 -m venv "$tools"
+    "$tools/bin/pip" install --quiet --disable-pip-version-check schemathesis==4.32.5
+    cargo build --quiet -p pool-examples --bin service
+    export SERVICE_TOKEN=right-token-of-this-run
+    "$target/debug/service" --listen 127.0.0.1:0 >"$tools/said" &
+    service=$!
+    trap 'kill $service' EXIT
+    until grep -q listening "$tools/said"; do
+        kill -0 $service
+        sleep 0.1
+    done
+    url=$(sed -n 's/^listening on //p' "$tools/said")/ops
+    cd "$tools" # where it leaves files
+
+    document=$url/openapi.json
+    run() { # run NAME HEADER OPTION...
+        ./bin/st run openapi.json --url "$url" --header "$2" --max-examples "${API_EXAMPLES:-50}" \
+            --output-sanitize false --report har --report-har-path "$1.har" "${@:3}" >"$1.txt" ||
+            { cat "$1.txt"; exit 1; }
+        sed -n '/^Test cases:/{n;p}' "$1.txt"
+    }
+    ./bin/python - "$document" >openapi.json <<'END'
+import os, sys, urllib.request
+bearer = {"Authorization": "Bearer " + os.environ["SERVICE_TOKEN"]}
+print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], headers=bearer)).read().decode())
+END
+    echo "with the token, every check:"
+    run right "Authorization: Bearer $SERVICE_TOKEN" --checks all
+    echo "without it, and with a wrong one:"
+    closed=(--exclude-path /livez --exclude-path /readyz --checks not_a_server_error)
+    run none "X-Nothing: 1" "${closed[@]}"
+    run wrong "Authorization: Bearer wrong" "${closed[@]}"
+    ./bin/python - none.har wrong.har <<'END'
+import json, sys
+for name in sys.argv[1:]:
+    answers = [entry["response"] for entry in json.load(open(name))["log"]["entries"]]
+    assert len(answers) > 100, f"only {len(answers)} answers in {name}"
+    for answer in answers:
+        headers = {header["name"].lower(): header["value"] for header in answer["headers"]}
+        is_empty = not answer["content"].get("text")
+        assert answer["status"] == 401 and is_empty, answer
+        assert headers["www-authenticate"] == "Bearer", answer
+    print(f"{name}: {len(answers)} answers, each an empty 401")
+END
+)
+
 stress() {
     say "stress"
     STRESS_SECONDS=${STRESS_SECONDS:-60} \
@@ -88,12 +141,12 @@ bench() {
 
 case ${1:-all} in
     all | quick) ;;
-    loom | shuttle | stress | fuzz | mutants | bench)
+    api | loom | shuttle | stress | fuzz | mutants | bench)
         "$1"
         exit
         ;;
     *)
-        echo "what is $1? One of: quick loom shuttle stress fuzz mutants bench, or nothing for all" >&2
+        echo "what is $1? One of: quick api loom shuttle stress fuzz mutants bench, or nothing for all" >&2
         exit 2
         ;;
 esac
@@ -120,6 +173,7 @@ done
 
 [ "${1:-}" = quick ] && exit 0
 
+api
 loom
 shuttle
 

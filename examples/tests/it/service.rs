@@ -8,7 +8,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::process::{Child, ChildStdout, Command};
 
-use crate::support::{end, run, signal, stderr, within_deadline};
+use crate::support::{end, open, run, signal, stderr, within_deadline};
 
 const TOKEN: &str = "open-sesame-4711";
 
@@ -107,25 +107,27 @@ async fn it_serves_and_tells_how_its_pool_does() {
 
 #[tokio::test]
 async fn a_request_under_way_is_answered_before_the_end() {
-    let mut service = Service::start(&mut command(None)).await;
-    let mut stream = TcpStream::connect(&service.address).await.unwrap();
-    // One answer on this connection, so that it is known to be accepted; then half a request.
-    stream.write_all(b"GET /visits HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
-    let mut first = [0; 15];
-    within_deadline(stream.read_exact(&mut first)).await.unwrap();
-    assert_eq!(&first, b"HTTP/1.1 200 OK");
-    stream.write_all(b"POST /visits HTTP/1.1\r\nHost: local").await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    signal(&service.child, "TERM").await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(service.child.try_wait().unwrap().is_none(), "it waits for the rest");
-    stream.write_all(b"host\r\n\r\n").await.unwrap();
-    let mut rest = String::new();
-    within_deadline(stream.read_to_string(&mut rest)).await.unwrap();
-    assert!(rest.contains("HTTP/1.1 201 Created"), "{rest}");
+    let dir = TempDir::new().unwrap();
+    let db = dir.path().join("visits.db");
+    let mut service = Service::start(command(None).arg("--db").arg(&db)).await;
+    let another = open(&db);
+    another.execute_batch("BEGIN IMMEDIATE").unwrap();
+
+    let pool = async || service.json("/ops/metrics/database/pool").await["active_connections"] == 1;
+    let under_way = async {
+        while !pool().await {}
+        signal(&service.child, "TERM").await;
+        // Nobody new is let in, once it knows.
+        while TcpStream::connect(&service.address).await.is_ok() {}
+        another.execute_batch("COMMIT").unwrap();
+    };
+    let (answer, ()) = tokio::join!(service.ask("POST /visits", ""), within_deadline(under_way));
+    assert_eq!(answer.0, 201);
     let said = within_deadline(service.lines.next_line()).await.unwrap();
     assert_eq!(said.as_deref(), Some("closed, all of it"));
     assert!(end(service.child).await.status.success());
+    let count = "SELECT count(*) FROM visit";
+    assert_eq!(open(&db).query_row(count, [], |row| row.get::<_, i64>(0)).unwrap(), 1);
 }
 
 #[tokio::test]

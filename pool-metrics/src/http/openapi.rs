@@ -29,6 +29,8 @@ use super::routes;
         routes::reset,
         routes::document,
     ),
+    // Those of the responses that are shared are not found by themselves.
+    components(schemas(Problem)),
     security(("token" = [])),
     modifiers(&Bearer),
 )]
@@ -87,5 +89,17 @@ mod tests {
         let document = document("");
         let paths: BTreeSet<_> = document.paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routes, paths);
+    }
+
+    #[test]
+    fn what_it_refers_to_is_in_it() {
+        let document = serde_json::to_value(document("")).unwrap();
+        let text = document.to_string();
+        let references: BTreeSet<_> = text.split("\"$ref\":\"#").skip(1).collect();
+        assert!(references.len() > 10, "{text}");
+        for reference in references {
+            let pointer = reference.split('"').next().unwrap();
+            assert!(document.pointer(pointer).is_some(), "{pointer}");
+        }
     }
 }
