@@ -37,9 +37,15 @@ pub(crate) struct Inner {
     pub(crate) thresholds: Thresholds,
     pub(crate) prefix: Option<String>,
     pools: Mutex<Vec<Arc<Watched>>>,
+    statements_at_reset: Mutex<Vec<StatementReport>>,
+    recorded: Arc<Recorded>,
+}
+
+/// What is recorded as it happens. Apart from the rest, since pools hold it, and the rest holds views
+/// of pools: a ring would never be freed.
+struct Recorded {
     operations: Operations,
     statements: Statements,
-    statements_at_reset: Mutex<Vec<StatementReport>>,
     events: Events,
 }
 
@@ -62,12 +68,12 @@ impl Monitor {
 
     /// Told of by a pool: for the `metrics` of its builder.
     pub fn metrics(&self) -> Arc<dyn Metrics> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Told of by connections: for the `observer` of a backend's builder.
     pub fn statements_observer(&self) -> Arc<dyn StatementObserver> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Watches the pools of a database under this name: `[pool.view()]`, or the `views()` of a pool
@@ -155,7 +161,7 @@ impl Monitor {
 
     /// How each operation's acquires went, by pool and name, since the monitor was made.
     pub fn operations(&self) -> Vec<Operation> {
-        self.0.operations.read()
+        self.0.recorded.operations.read()
     }
 
     /// How each operation's statements did, by database and name, since the last
@@ -168,17 +174,17 @@ impl Monitor {
             };
             at_reset.iter().find(same).map_or_else(|| now.clone(), |then| now.since(then))
         };
-        self.0.statements.read().into_iter().map(since).collect()
+        self.0.recorded.statements.read().into_iter().map(since).collect()
     }
 
     /// The ten slowest statements since the last [`reset`](Self::reset), slowest first.
     pub fn slowest(&self) -> Vec<SlowStatement> {
-        self.0.statements.slowest()
+        self.0.recorded.statements.slowest()
     }
 
     /// The last events after this number, oldest first; 0 for all that are kept (200).
     pub fn events(&self, after: u64) -> Vec<Event> {
-        self.0.events.after(after)
+        self.0.recorded.events.after(after)
     }
 
     /// Lets the figures of [`reports`](Self::reports) and [`statements`](Self::statements) begin anew.
@@ -186,8 +192,8 @@ impl Monitor {
     /// back.
     pub fn reset(&self) {
         self.pools().iter().for_each(|watched| watched.reset());
-        *lock(&self.0.statements_at_reset) = self.0.statements.read();
-        self.0.statements.forget_slowest();
+        *lock(&self.0.statements_at_reset) = self.0.recorded.statements.read();
+        self.0.recorded.statements.forget_slowest();
     }
 
     /// All metrics there are, as they are now.
@@ -196,7 +202,7 @@ impl Monitor {
     }
 
     pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
-        self.0.statements.read()
+        self.0.recorded.statements.read()
     }
 
     pub(crate) fn inner(&self) -> &Inner {
@@ -244,15 +250,17 @@ impl MonitorBuilder {
             thresholds: self.thresholds,
             prefix: self.prefix,
             pools: Mutex::default(),
-            operations: Operations::new(),
-            statements: Statements::new(),
             statements_at_reset: Mutex::default(),
-            events: Events::default(),
+            recorded: Arc::new(Recorded {
+                operations: Operations::new(),
+                statements: Statements::new(),
+                events: Events::default(),
+            }),
         }))
     }
 }
 
-impl Metrics for Inner {
+impl Metrics for Recorded {
     fn connected(&self, event: &Connected<'_>) {
         let text = format!("connection {} in {} ms", event.id, event.took.as_millis());
         self.events.push(event.pool, EventKind::Connected, text);
@@ -300,7 +308,7 @@ impl Metrics for Inner {
     }
 }
 
-impl StatementObserver for Inner {
+impl StatementObserver for Recorded {
     fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         self.statements.finished(statement, outcome);
     }

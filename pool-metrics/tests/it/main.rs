@@ -1,5 +1,7 @@
 //! Tests of what is told of pools, on the engine itself.
-mod support;
 
+mod health;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod support;
+mod windows;
