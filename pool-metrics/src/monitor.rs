@@ -33,9 +33,9 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Monitor(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) thresholds: Thresholds,
-    pub(crate) prefix: Option<String>,
+struct Inner {
+    thresholds: Thresholds,
+    prefix: Option<String>,
     pools: Mutex<Vec<Arc<Watched>>>,
     statements_at_reset: Mutex<Vec<StatementReport>>,
     recorded: Arc<Recorded>,
@@ -112,15 +112,21 @@ impl Monitor {
     /// `tokio::spawn(monitor.run())`. Without it the window of [`health`](Self::health) begins with
     /// the last [`sample`](Self::sample).
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
-        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        let monitor = self.downgrade();
         async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            while let Some(inner) = inner.upgrade() {
-                Self(inner).sample();
+            while let Some(monitor) = monitor.upgrade() {
+                monitor.sample();
+                drop(monitor);
                 tick.tick().await;
             }
         }
+    }
+
+    /// For tasks that end with the monitor.
+    pub(crate) fn downgrade(&self) -> WeakMonitor {
+        WeakMonitor(Arc::downgrade(&self.0))
     }
 
     /// Takes a sample now.
@@ -201,12 +207,25 @@ impl Monitor {
         Families::read(self)
     }
 
+    /// A name of ours, as it is exported.
+    pub(crate) fn own_name(&self, name: &str) -> String {
+        match &self.0.prefix {
+            Some(prefix) => format!("{prefix}_db_pool_{name}"),
+            None => format!("db_pool_{name}"),
+        }
+    }
+
     pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
         self.0.recorded.statements.read()
     }
+}
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+/// A monitor, if it is there yet.
+pub(crate) struct WeakMonitor(Weak<Inner>);
+
+impl WeakMonitor {
+    pub(crate) fn upgrade(&self) -> Option<Monitor> {
+        self.0.upgrade().map(Monitor)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Tests of what is told of pools, on the engine itself.
 
+#[cfg(feature = "facade")]
+mod facade;
 mod health;
+#[cfg(feature = "log")]
+mod log;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod support;
