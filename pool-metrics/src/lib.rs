@@ -33,6 +33,11 @@
 //! nothing. Only what the pool cannot know is recorded as it happens: the waits of each operation,
 //! and the events.
 //!
+//! # Prometheus and Grafana
+//!
+//! Beside the source are alerts with tests (`alerts/`), a dashboard for Grafana (`grafana/`) and the
+//! [`runbook`] to which each alert links.
+//!
 //! # Rooms
 //!
 //! | room | what is in it |
@@ -66,6 +71,8 @@ mod operations;
 #[cfg(feature = "prometheus")]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;
+#[doc = include_str!("../RUNBOOK.md")]
+pub mod runbook {}
 mod statements;
 mod table;
 mod watched;

@@ -5,6 +5,7 @@ mod facade;
 mod health;
 #[cfg(feature = "log")]
 mod log;
+mod operating;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod support;
