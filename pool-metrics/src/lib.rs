@@ -50,6 +50,8 @@
 //! | `events` | the last events worth a line |
 //! | `health` | [`Health`]: the indicators, their definitions and what follows from them |
 //! | `families` | all metrics with their names, types and samples |
+//! | `json` | what the endpoints say, for any web framework |
+//! | `http` | the endpoints, for axum, and a server of their own |
 //! | `prometheus` | the families as Prometheus reads them |
 //! | `facade` | the families for whichever exporter is behind the `metrics` facade |
 //! | `log` | what happens in pools, as events of `tracing` |
@@ -64,6 +66,12 @@ pub mod facade;
 mod families;
 mod health;
 mod history;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
+#[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
+pub mod json;
 #[cfg(feature = "log")]
 mod log;
 mod monitor;
@@ -80,12 +88,12 @@ mod watched;
 pub use buckets::Buckets;
 pub use events::{Event, EventKind};
 pub use families::{Families, Family, Kind, Sample, Value};
-pub use health::{Health, Indicator, Reason, Status, Thresholds};
+pub use health::{Health, Indicator, Probe, Reason, Status, Thresholds};
 pub use history::Point;
 #[cfg(feature = "log")]
 #[cfg_attr(docsrs, doc(cfg(feature = "log")))]
 pub use log::Log;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use operations::Operation;
-pub use statements::StatementReport;
+pub use statements::{SlowStatement, StatementReport};
 pub use watched::Report;

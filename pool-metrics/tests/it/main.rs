@@ -3,6 +3,8 @@
 #[cfg(feature = "facade")]
 mod facade;
 mod health;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "log")]
 mod log;
 mod operating;
