@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -31,7 +32,7 @@ use crate::{BoxError, Holder, ManagedGuard, Manager, PoolConfig};
 /// let seen: Vec<PoolView> = vec![pool.view()];
 /// assert_eq!(seen[0].name(), "plots");
 /// drop(pool);
-/// assert!(seen[0].snapshot().closed);
+/// assert!(seen[0].is_gone());
 /// # Ok::<(), pool_core::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -45,6 +46,11 @@ impl PoolView {
     /// The pool's name.
     pub fn name(&self) -> &str {
         self.0.name()
+    }
+
+    /// Whether the pool's last handle is gone: nobody will ask it for a connection again.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone()
     }
 
     /// The pool at this moment.
@@ -95,6 +101,7 @@ impl fmt::Debug for PoolView {
 /// What there is to see of a pool without knowing its manager.
 trait Seen: Send + Sync {
     fn name(&self) -> &str;
+    fn is_gone(&self) -> bool;
     fn snapshot(&self) -> Snapshot;
     fn statistics(&self) -> Statistics;
     fn holders(&self) -> Vec<Holder>;
@@ -106,6 +113,10 @@ trait Seen: Send + Sync {
 impl<M: Manager> Seen for Shared<M> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_gone(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) == 0
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -64,7 +64,7 @@ impl Statements {
     }
 
     pub(crate) fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
-        let kept = self.table.of(statement.backend, statement.operation);
+        let kept = &self.table.of(statement.backend, statement.operation).kept;
         kept.took.record(outcome.took);
         if outcome.error.is_some() {
             kept.errors.fetch_add(1, Ordering::Relaxed);
@@ -120,6 +120,7 @@ impl Statements {
                     one.errors += errors;
                     one.rows += rows;
                 }
+                None if took.count() == 0 => {}
                 None => {
                     let (backend, operation) = (entry.of.clone(), entry.operation);
                     all.push(StatementReport { backend, operation, took, errors, rows });

@@ -9,6 +9,7 @@ use super::{Family, Kind, Sample, Value};
 use crate::health::{Indicator, Status};
 use crate::monitor::Monitor;
 use crate::statements::StatementReport;
+use crate::watched::Report;
 
 /// A gauge of ours: name, help, and what it is read from.
 type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
@@ -17,12 +18,13 @@ type Count = fn(&Counts) -> u64;
 
 pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
     let mut out = Writer { families: Vec::new(), monitor };
-    let pools = Pools::read(monitor);
+    let reports = monitor.reports();
+    let pools = Pools::read(&reports);
     connections(&mut out, &pools);
     acquires(&mut out, &pools, monitor);
     life(&mut out, &pools);
     settings(&mut out, &pools);
-    health(&mut out, monitor);
+    health(&mut out, &reports);
     statements(&mut out, monitor);
     out.families
 }
@@ -37,16 +39,14 @@ struct Pool {
 }
 
 impl Pools {
-    fn read(monitor: &Monitor) -> Self {
-        let mut all: Vec<Pool> = Vec::new();
-        for view in monitor.pools().iter().flat_map(|watched| &watched.views) {
-            let is_new = |name: &str| all.iter().all(|pool| pool.name != name);
-            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
-            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
-            let name = names.find(|name| is_new(name)).expect("numbers do not end");
-            all.push(Pool { name, read: view.statistics(), config: view.config() });
-        }
-        Self(all)
+    fn read(reports: &[Report]) -> Self {
+        let sides = reports.iter().flat_map(|report| report.sides.iter().zip(&report.configs));
+        let pool = |(read, config): (&Statistics, &Arc<PoolConfig>)| Pool {
+            name: read.snapshot.name.clone(),
+            read: read.clone(),
+            config: config.clone(),
+        };
+        Self(sides.map(pool).collect())
     }
 
     fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {
@@ -305,8 +305,7 @@ fn settings(out: &mut Writer<'_>, pools: &Pools) {
     }
 }
 
-fn health(out: &mut Writer<'_>, monitor: &Monitor) {
-    let reports = monitor.reports();
+fn health(out: &mut Writer<'_>, reports: &[Report]) {
     let status = reports.iter().map(|report| Sample {
         labels: vec![("database", report.name.clone())],
         value: Value::Number(match report.health.status {
@@ -317,7 +316,7 @@ fn health(out: &mut Writer<'_>, monitor: &Monitor) {
     });
     out.ours("health_status", Kind::Gauge, "0 healthy, 1 degraded, 2 unhealthy", status.collect());
     let mut indicators = Vec::new();
-    for report in &reports {
+    for report in reports {
         indicators.extend(Indicator::ALL.iter().map(|indicator| Sample {
             labels: vec![
                 ("database", report.name.clone()),
