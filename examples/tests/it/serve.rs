@@ -136,7 +136,7 @@ async fn prometheus_scrapes_it_and_evaluates_the_alerts() {
         loop {
             let told = get_json(own, "/api/v1/rules").await;
             let rules = told["data"]["groups"][0]["rules"].as_array().cloned().unwrap_or_default();
-            if rules.len() == 11 && rules.iter().all(|rule| rule["health"] == "ok") {
+            if rules.len() == 12 && rules.iter().all(|rule| rule["health"] == "ok") {
                 return;
             }
             assert!(rules.iter().all(|rule| rule["health"] != "err"), "{told}");
