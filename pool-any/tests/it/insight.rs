@@ -11,7 +11,10 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 use crate::{Place, on_each, soon};
 
-on_each! { a_monitor_sees_every_side_and_statement }
+on_each! {
+    a_monitor_sees_every_side_and_statement
+    r25_nothing_that_is_told_has_a_password
+}
 
 fn builder(place: &Place, more: &[(&str, &str)]) -> AnyBuilder {
     let url = [("DATABASE_URL", &*place.url), ("DB_POOL_NAME", "shop")];
@@ -45,6 +48,64 @@ async fn a_monitor_sees_every_side_and_statement(place: Place) {
     assert!(monitor.names().is_empty(), "the monitor keeps nothing open");
 }
 
+/// In the database's URL: where the server is there, and where nobody listens.
+async fn r25_nothing_that_is_told_has_a_password(place: Place) {
+    const PASSWORD: &str = "canary-of-the-password";
+    let at = |place: &str| match place.split_once("://") {
+        Some((scheme, rest)) => {
+            let (user, rest) = rest.split_once('@').unwrap_or(("test", rest));
+            let user = user.split(':').next().unwrap();
+            format!("{scheme}://{user}:{PASSWORD}@{rest}")
+        }
+        None => place.to_owned(),
+    };
+    let nobody = match place.url.split_once("://") {
+        Some((scheme, _)) => format!("{scheme}://test@127.0.0.1:1/test"),
+        None => "sqlite:/no/such/folder/test.db".to_owned(),
+    };
+    let told = Told::default();
+    let _here = tracing::subscriber::set_default(told.clone());
+    let (monitor, mut all) = (Monitor::new(), String::new());
+    for url in [at(&place.url), at(&nobody)] {
+        let mut settings = vec![("DATABASE_URL", &*url), ("DB_POOL_NAME", "shop")];
+        settings.extend([("DB_LOG_LEVEL", "debug"), ("DB_POOL_ACQUIRE_TIMEOUT", "1s")]);
+        let builder = AnyBuilder::new(Loader::new().env_from(settings)).unwrap().monitor(&monitor);
+        all += &format!("{builder:?} {}", builder.loaded());
+        match soon(builder.build()).await {
+            Ok(pool) => {
+                let mut connection = soon(pool.acquire().operation("find")).await.unwrap();
+                soon(connection.query("SELECT nothing", &[])).await.unwrap_err();
+                drop(connection);
+                soon(monitor.probe("shop", std::time::Duration::from_secs(5))).await.unwrap();
+                all += &tell(&monitor);
+                all += &format!("{pool:?}");
+                soon(pool.close(std::time::Duration::from_secs(5))).await;
+                all += &tell(&monitor);
+            }
+            Err(error) => all += &format!("{error} {error:?} {}", tell(&monitor)),
+        }
+    }
+    all += &format!("{:?}", told.0.lock().unwrap());
+    assert!(all.contains("shop") && all.len() > 5_000, "{all}");
+    assert!(!all.contains("canary"), "{all}");
+}
+
+/// All that a monitor tells, in every form.
+fn tell(monitor: &Monitor) -> String {
+    use pool_any::metrics::{json, prometheus};
+
+    let mut all = prometheus::text(monitor) + &prometheus::openmetrics(monitor);
+    all += &format!("{monitor:?} {:?} {:?}", monitor.families(), monitor.health());
+    all += &format!("{:?} {:?}", monitor.events(0), monitor.operations());
+    all += &format!("{:?} {:?}", monitor.statements(), monitor.slowest());
+    for report in monitor.reports() {
+        all += &format!("{report:?}");
+        let config = serde_json::to_string(&json::Config::of(&report)).unwrap();
+        all += &(config + &serde_json::to_string(&json::ConnectionPool::of(&report)).unwrap());
+    }
+    all
+}
+
 #[tokio::test]
 async fn who_wants_no_metrics_has_none() {
     let (place, monitor) = (Place::sqlite_memory(), Monitor::new());
@@ -57,6 +118,9 @@ async fn who_wants_no_metrics_has_none() {
 /// Level and message of each event for the pool.
 #[derive(Clone, Default)]
 struct Told(Arc<Mutex<BTreeSet<(Level, String)>>>);
+
+/// With every other field of an event, where there is one.
+const FIELDS: &str = "fields: ";
 
 impl Subscriber for Told {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -78,8 +142,11 @@ struct Message<'a>(&'a Told, Level);
 
 impl Visit for Message<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        let mut told = self.0.0.lock().unwrap();
         if field.name() == "message" {
-            self.0.0.lock().unwrap().insert((self.1, format!("{value:?}")));
+            told.insert((self.1, format!("{value:?}")));
+        } else {
+            told.insert((self.1, format!("{FIELDS}{}={value:?}", field.name())));
         }
     }
 }
@@ -106,7 +173,8 @@ async fn the_log_is_what_the_settings_say() {
         drop(connection);
         soon(pool.close(std::time::Duration::from_secs(5))).await;
         let told: Vec<_> = told.0.lock().unwrap().iter().map(|(_, text)| text.clone()).collect();
-        let told: BTreeSet<_> = told.iter().map(String::as_str).collect();
+        let events = told.iter().filter(|text| !text.starts_with(FIELDS));
+        let told: BTreeSet<_> = events.map(String::as_str).collect();
         assert_eq!(told, expected.iter().copied().collect(), "{settings:?}");
     }
 }
