@@ -24,7 +24,10 @@ pub(crate) struct Observed(ManagedPool<Manager>);
 /// With all that a monitor is told, operations by name, and a sample each second; `SCRAPED`: and its
 /// metrics are read each 100 ms.
 #[derive(Clone)]
-pub(crate) struct Watched<const SCRAPED: bool>(ManagedPool<Manager>, Arc<Monitor>);
+pub(crate) struct Watched<const SCRAPED: bool>(
+    ManagedPool<Manager>,
+    #[expect(dead_code, reason = "it is watched as long as there is one")] Arc<Monitor>,
+);
 
 pub(crate) struct Manager(Server);
 
