@@ -45,6 +45,7 @@
 //! | `events` | the last events worth a line |
 //! | `health` | [`Health`]: the indicators, their definitions and what follows from them |
 //! | `families` | all metrics with their names, types and samples |
+//! | `otel` | the same on OpenTelemetry's API; spans; an exporter by OTLP |
 //! | `prometheus` | the families as Prometheus reads them |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -56,6 +57,8 @@ mod health;
 mod history;
 mod monitor;
 mod operations;
+#[cfg(feature = "opentelemetry")]
+pub mod otel;
 #[cfg(feature = "prometheus")]
 pub mod prometheus;
 mod statements;

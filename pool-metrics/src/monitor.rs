@@ -93,6 +93,19 @@ impl Monitor {
         lock(&self.0.pools).clone()
     }
 
+    /// Every pool under watch by a name of its own, as series have to be told apart.
+    pub(crate) fn named_views(&self) -> Vec<(String, PoolView)> {
+        let mut all: Vec<(String, PoolView)> = Vec::new();
+        for view in self.pools().iter().flat_map(|watched| &watched.views) {
+            let is_new = |name: &str| all.iter().all(|(other, _)| other != name);
+            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
+            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
+            let name = names.find(|name| is_new(name)).expect("numbers do not end");
+            all.push((name, view.clone()));
+        }
+        all
+    }
+
     pub(crate) fn pool(&self, name: &str) -> Option<Arc<Watched>> {
         self.pools().into_iter().find(|watched| watched.name == name)
     }
@@ -199,8 +212,20 @@ impl Monitor {
         self.0.statements.read()
     }
 
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn statements_by_end(&self) -> Vec<crate::statements::Ends> {
+        self.0.statements.by_end()
+    }
+
     pub(crate) fn inner(&self) -> &Inner {
         &self.0
+    }
+
+    /// The way back to this monitor, for those who must not keep it.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
+        let inner = Arc::downgrade(&self.0);
+        move || inner.upgrade().map(Self)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Counts, Histogram, PoolConfig, Snapshot, Statistics};
+use pool_core::{Counts, Histogram, PoolConfig, PoolView, Snapshot, Statistics};
 
 use super::{Family, Kind, Sample, Value};
 use crate::health::{Indicator, Status};
@@ -46,15 +46,11 @@ struct Pool {
 
 impl Pools {
     fn read(monitor: &Monitor) -> Self {
-        let mut all: Vec<Pool> = Vec::new();
-        for view in monitor.pools().iter().flat_map(|watched| &watched.views) {
-            let is_new = |name: &str| all.iter().all(|pool| pool.name != name);
-            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
-            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
-            let name = names.find(|name| is_new(name)).expect("numbers do not end");
-            all.push(Pool { name, read: view.statistics(), config: view.config() });
-        }
-        Self(all)
+        let pool = |(name, view): (String, PoolView)| {
+            let (read, config) = (view.statistics(), view.config());
+            Pool { name, read, config }
+        };
+        Self(monitor.named_views().into_iter().map(pool).collect())
     }
 
     fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {

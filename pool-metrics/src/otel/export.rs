@@ -1,0 +1,197 @@
+//! The metrics of the semantic conventions, on a meter.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{AsyncInstrument, Histogram, Meter};
+use pool_core::{PoolView, Snapshot, Statistics};
+use tokio::time::Instant;
+
+use super::replay::Told;
+use crate::buckets::{BOUNDS, Buckets};
+use crate::monitor::{Monitor, lock};
+use crate::statements::Ends;
+
+/// The bounds that the conventions give for `db.client.operation.duration`.
+const OPERATION_BOUNDS: [f64; 9] = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0];
+/// For so long a reading may serve all instruments of a collection.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// Puts the metrics of every pool under watch, now or later, and of the statements that the monitor is
+/// told of, on this meter. Once for each meter: a second call would count everything twice.
+///
+/// When the meter is collected, each pool is read once. As long as nobody does, this costs nothing; nor
+/// does it keep the monitor.
+pub fn export_metrics(monitor: &Monitor, meter: &Meter) {
+    let seconds = |name: &'static str, description, bounds| {
+        let histogram = meter.f64_histogram(name).with_unit("s").with_description(description);
+        histogram.with_boundaries(bounds).build()
+    };
+    let bounds = || BOUNDS.map(|nanos| Duration::from_nanos(nanos).as_secs_f64()).to_vec();
+    let export = Arc::new(Export {
+        monitor: Box::new(monitor.downgrade()),
+        create_time: seconds(
+            "db.client.connection.create_time",
+            "The time it took to create a new connection.",
+            bounds(),
+        ),
+        wait_time: seconds(
+            "db.client.connection.wait_time",
+            "The time it took to obtain an open connection from the pool.",
+            bounds(),
+        ),
+        use_time: seconds(
+            "db.client.connection.use_time",
+            "The time between borrowing a connection and returning it to the pool.",
+            bounds(),
+        ),
+        operation: seconds(
+            "db.client.operation.duration",
+            "Duration of database client operations.",
+            OPERATION_BOUNDS.to_vec(),
+        ),
+        reading: Mutex::default(),
+    });
+
+    let by_state: Look = |pool, tell| {
+        for (state, of) in [("idle", pool.now.idle), ("used", pool.now.in_use)] {
+            let state = KeyValue::new("db.client.connection.state", state);
+            tell(i64::from(of), &[pool.wait.attributes[0].clone(), state]);
+        }
+    };
+    let export_of = || export.clone();
+    up_down(meter, export_of(), 0, ("count", "{connection}", "Connections by state."), by_state);
+    let sizes: [(Named, fn(&Snapshot) -> u32); 4] = [
+        (("idle.max", "{connection}", "The most idle connections allowed."), |now| now.max_idle),
+        (("idle.min", "{connection}", "The fewest idle connections allowed."), |now| now.min_idle),
+        (("max", "{connection}", "The most open connections allowed."), |now| now.max_size),
+        (("pending_requests", "{request}", "Callers waiting for a connection."), |now| now.waiting),
+    ];
+    for (place, (named, of)) in (1..).zip(sizes) {
+        up_down(meter, export_of(), place, named, move |pool, tell| {
+            tell(i64::from(of(&pool.now)), &pool.wait.attributes);
+        });
+    }
+    drop(
+        meter
+            .u64_observable_counter("db.client.connection.timeouts")
+            .with_unit("{timeout}")
+            .with_description("Acquires whose time was up.")
+            .with_callback(move |instrument| {
+                export.each(5, |pool| {
+                    instrument.observe(pool.now.counts.timed_out, &pool.wait.attributes);
+                });
+            })
+            .build(),
+    );
+}
+
+/// The end of a name, unit, and description.
+type Named = (&'static str, &'static str, &'static str);
+type Look = fn(&Pool, &mut dyn FnMut(i64, &[KeyValue]));
+
+fn up_down(
+    meter: &Meter,
+    export: Arc<Export>,
+    place: u32,
+    (name, unit, description): Named,
+    look: impl Fn(&Pool, &mut dyn FnMut(i64, &[KeyValue])) + Send + Sync + 'static,
+) {
+    let observe = move |instrument: &dyn AsyncInstrument<i64>| {
+        let mut tell = |value, attributes: &[KeyValue]| instrument.observe(value, attributes);
+        export.each(place, |pool| look(pool, &mut tell));
+    };
+    drop(
+        meter
+            .i64_observable_up_down_counter(format!("db.client.connection.{name}"))
+            .with_unit(unit)
+            .with_description(description)
+            .with_callback(observe)
+            .build(),
+    );
+}
+
+/// What the callbacks of all instruments share.
+struct Export {
+    monitor: Box<dyn Fn() -> Option<Monitor> + Send + Sync>,
+    create_time: Histogram<f64>,
+    wait_time: Histogram<f64>,
+    use_time: Histogram<f64>,
+    operation: Histogram<f64>,
+    reading: Mutex<Reading>,
+}
+
+/// The pools as they were read last. A collection calls the callbacks one after the other and names no
+/// number of its own; so whichever instrument comes back before the others reads anew.
+#[derive(Default)]
+struct Reading {
+    at: Option<Instant>,
+    seen_by: u32,
+    pools: Vec<Pool>,
+    statements: Vec<(Ends, Told<Buckets>)>,
+}
+
+struct Pool {
+    view: PoolView,
+    name: String,
+    now: Snapshot,
+    create: Told<pool_core::Histogram>,
+    wait: Told<pool_core::Histogram>,
+    usage: Told<pool_core::Histogram>,
+}
+
+impl Export {
+    fn each(&self, place: u32, mut tell: impl FnMut(&Pool)) {
+        let mut reading = lock(&self.reading);
+        let is_fresh = reading.at.is_some_and(|at| at.elapsed() < FRESH);
+        if !is_fresh || reading.seen_by & (1 << place) != 0 {
+            self.read(&mut reading);
+        }
+        reading.seen_by |= 1 << place;
+        reading.pools.iter().for_each(&mut tell);
+    }
+
+    fn read(&self, reading: &mut Reading) {
+        (reading.at, reading.seen_by) = (Some(Instant::now()), 0);
+        let mut before = std::mem::take(&mut reading.pools);
+        let Some(monitor) = (self.monitor)() else { return };
+        for (name, view) in monitor.named_views() {
+            let Statistics { snapshot, connect, wait, usage, .. } = view.statistics();
+            let known =
+                before.iter().position(|pool| pool.name == name && pool.view.is_same(&view));
+            let mut pool = match known {
+                Some(at) => Pool { now: snapshot, ..before.swap_remove(at) },
+                None => Pool::new(name, view, snapshot),
+            };
+            pool.create.tell(connect, &self.create_time);
+            pool.wait.tell(wait, &self.wait_time);
+            pool.usage.tell(usage, &self.use_time);
+            reading.pools.push(pool);
+        }
+        for ends in monitor.statements_by_end() {
+            let known = reading.statements.iter().position(|(other, _)| other.is_alike(&ends));
+            let at = known.unwrap_or_else(|| {
+                reading.statements.push((ends.clone(), Told::new(attributes_of(&ends))));
+                reading.statements.len() - 1
+            });
+            reading.statements[at].1.tell(ends.took, &self.operation);
+        }
+    }
+}
+
+impl Pool {
+    fn new(name: String, view: PoolView, now: Snapshot) -> Self {
+        let attribute = KeyValue::new(super::POOL_NAME, name.clone());
+        let told = || Told::new(vec![attribute.clone()]);
+        Self { view, now, create: told(), wait: told(), usage: told(), name }
+    }
+}
+
+fn attributes_of(ends: &Ends) -> Vec<KeyValue> {
+    let mut attributes = vec![KeyValue::new(super::SYSTEM, ends.backend.clone())];
+    attributes.extend(ends.operation.map(|name| KeyValue::new(super::OPERATION, name)));
+    let error = ends.error.clone();
+    attributes.extend(error.map(|code| KeyValue::new(super::ERROR_TYPE, code)));
+    attributes
+}
