@@ -133,7 +133,7 @@ impl AnyBuilder {
         Self { making, ..self }
     }
 
-    /// Is told of every statement.
+    /// Is told of every statement, and of the end of every transaction.
     pub fn observer(self, observer: Arc<dyn StatementObserver>) -> Self {
         let making = each_into!(Making, self.making, it => Making(it.observer(observer)));
         Self { making, ..self }

@@ -40,6 +40,9 @@ pub enum Kind {
     Gauge,
     /// How often durations fell where, in seconds.
     Histogram,
+    /// Goes up and down, under a name that ends in `_count`, which Prometheus keeps for the counts of
+    /// histograms unless the type is not told.
+    Untyped,
 }
 
 /// A value with its labels.

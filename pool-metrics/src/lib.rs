@@ -47,19 +47,27 @@
 //! | `families` | all metrics with their names, types and samples |
 //! | `otel` | the same on OpenTelemetry's API; spans; an exporter by OTLP |
 //! | `prometheus` | the families as Prometheus reads them |
+//! | `facade` | the families for whichever exporter is behind the `metrics` facade |
+//! | `log` | what happens in pools, as events of `tracing` |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buckets;
 mod events;
+#[cfg(feature = "facade")]
+#[cfg_attr(docsrs, doc(cfg(feature = "facade")))]
+pub mod facade;
 mod families;
 mod health;
 mod history;
+#[cfg(feature = "log")]
+mod log;
 mod monitor;
 mod operations;
 #[cfg(feature = "opentelemetry")]
 pub mod otel;
 #[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;
 mod statements;
 mod table;
@@ -70,6 +78,9 @@ pub use events::{Event, EventKind};
 pub use families::{Families, Family, Kind, Sample, Value};
 pub use health::{Health, Indicator, Reason, Status, Thresholds};
 pub use history::Point;
+#[cfg(feature = "log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "log")))]
+pub use log::Log;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use operations::Operation;
 pub use statements::StatementReport;

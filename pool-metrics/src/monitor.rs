@@ -33,13 +33,19 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Monitor(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) thresholds: Thresholds,
-    pub(crate) prefix: Option<String>,
+struct Inner {
+    thresholds: Thresholds,
+    prefix: Option<String>,
     pools: Mutex<Vec<Arc<Watched>>>,
+    statements_at_reset: Mutex<Vec<StatementReport>>,
+    recorded: Arc<Recorded>,
+}
+
+/// What is recorded as it happens. Apart from the rest, since pools hold it, and the rest holds views
+/// of pools: a ring would never be freed.
+struct Recorded {
     operations: Operations,
     statements: Statements,
-    statements_at_reset: Mutex<Vec<StatementReport>>,
     events: Events,
 }
 
@@ -62,12 +68,12 @@ impl Monitor {
 
     /// Told of by a pool: for the `metrics` of its builder.
     pub fn metrics(&self) -> Arc<dyn Metrics> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Told of by connections: for the `observer` of a backend's builder.
     pub fn statements_observer(&self) -> Arc<dyn StatementObserver> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Watches the pools of a database under this name: `[pool.view()]`, or the `views()` of a pool
@@ -119,15 +125,21 @@ impl Monitor {
     /// `tokio::spawn(monitor.run())`. Without it the window of [`health`](Self::health) begins with
     /// the last [`sample`](Self::sample).
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
-        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        let monitor = self.downgrade();
         async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            while let Some(inner) = inner.upgrade() {
-                Self(inner).sample();
+            while let Some(monitor) = monitor.upgrade() {
+                monitor.sample();
+                drop(monitor);
                 tick.tick().await;
             }
         }
+    }
+
+    /// For tasks that end with the monitor.
+    pub(crate) fn downgrade(&self) -> WeakMonitor {
+        WeakMonitor(Arc::downgrade(&self.0))
     }
 
     /// Takes a sample now.
@@ -168,7 +180,7 @@ impl Monitor {
 
     /// How each operation's acquires went, by pool and name, since the monitor was made.
     pub fn operations(&self) -> Vec<Operation> {
-        self.0.operations.read()
+        self.0.recorded.operations.read()
     }
 
     /// How each operation's statements did, by database and name, since the last
@@ -181,17 +193,17 @@ impl Monitor {
             };
             at_reset.iter().find(same).map_or_else(|| now.clone(), |then| now.since(then))
         };
-        self.0.statements.read().into_iter().map(since).collect()
+        self.0.recorded.statements.read().into_iter().map(since).collect()
     }
 
     /// The ten slowest statements since the last [`reset`](Self::reset), slowest first.
     pub fn slowest(&self) -> Vec<SlowStatement> {
-        self.0.statements.slowest()
+        self.0.recorded.statements.slowest()
     }
 
     /// The last events after this number, oldest first; 0 for all that are kept (200).
     pub fn events(&self, after: u64) -> Vec<Event> {
-        self.0.events.after(after)
+        self.0.recorded.events.after(after)
     }
 
     /// Lets the figures of [`reports`](Self::reports) and [`statements`](Self::statements) begin anew.
@@ -199,8 +211,8 @@ impl Monitor {
     /// back.
     pub fn reset(&self) {
         self.pools().iter().for_each(|watched| watched.reset());
-        *lock(&self.0.statements_at_reset) = self.0.statements.read();
-        self.0.statements.forget_slowest();
+        *lock(&self.0.statements_at_reset) = self.0.recorded.statements.read();
+        self.0.recorded.statements.forget_slowest();
     }
 
     /// All metrics there are, as they are now.
@@ -208,24 +220,30 @@ impl Monitor {
         Families::read(self)
     }
 
-    pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
-        self.0.statements.read()
+    /// A name of ours, as it is exported.
+    pub(crate) fn own_name(&self, name: &str) -> String {
+        match &self.0.prefix {
+            Some(prefix) => format!("{prefix}_db_pool_{name}"),
+            None => format!("db_pool_{name}"),
+        }
     }
 
     #[cfg(feature = "opentelemetry")]
     pub(crate) fn statements_by_end(&self) -> Vec<crate::statements::Ends> {
-        self.0.statements.by_end()
+        self.0.recorded.statements.by_end()
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+    pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
+        self.0.recorded.statements.read()
     }
+}
 
-    /// The way back to this monitor, for those who must not keep it.
-    #[cfg(feature = "opentelemetry")]
-    pub(crate) fn downgrade(&self) -> impl Fn() -> Option<Self> + Send + Sync + use<> {
-        let inner = Arc::downgrade(&self.0);
-        move || inner.upgrade().map(Self)
+/// A monitor, if it is there yet.
+pub(crate) struct WeakMonitor(Weak<Inner>);
+
+impl WeakMonitor {
+    pub(crate) fn upgrade(&self) -> Option<Monitor> {
+        self.0.upgrade().map(Monitor)
     }
 }
 
@@ -269,15 +287,17 @@ impl MonitorBuilder {
             thresholds: self.thresholds,
             prefix: self.prefix,
             pools: Mutex::default(),
-            operations: Operations::new(),
-            statements: Statements::new(),
             statements_at_reset: Mutex::default(),
-            events: Events::default(),
+            recorded: Arc::new(Recorded {
+                operations: Operations::new(),
+                statements: Statements::new(),
+                events: Events::default(),
+            }),
         }))
     }
 }
 
-impl Metrics for Inner {
+impl Metrics for Recorded {
     fn connected(&self, event: &Connected<'_>) {
         let text = format!("connection {} in {} ms", event.id, event.took.as_millis());
         self.events.push(event.pool, EventKind::Connected, text);
@@ -325,7 +345,7 @@ impl Metrics for Inner {
     }
 }
 
-impl StatementObserver for Inner {
+impl StatementObserver for Recorded {
     fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         self.statements.finished(statement, outcome);
     }

@@ -16,7 +16,7 @@ type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
 type Count = fn(&Counts) -> u64;
 
 pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
-    let mut out = Writer { families: Vec::new(), ours: ours(monitor) };
+    let mut out = Writer { families: Vec::new(), monitor };
     let pools = Pools::read(monitor);
     connections(&mut out, &pools);
     acquires(&mut out, &pools, monitor);
@@ -25,14 +25,6 @@ pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
     health(&mut out, monitor);
     statements(&mut out, monitor);
     out.families
-}
-
-/// What our own names begin with.
-fn ours(monitor: &Monitor) -> String {
-    match &monitor.inner().prefix {
-        Some(prefix) => format!("{prefix}_db_pool_"),
-        None => "db_pool_".to_owned(),
-    }
 }
 
 /// Every pool by a name of its own, as series have to be told apart.
@@ -90,23 +82,23 @@ impl Pools {
     }
 }
 
-struct Writer {
+struct Writer<'a> {
     families: Vec<Family>,
-    ours: String,
+    monitor: &'a Monitor,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn standard(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
         self.families.push(Family { name: name.to_owned(), help, kind, samples });
     }
 
     fn ours(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
-        let name = format!("{}{name}", self.ours);
+        let name = self.monitor.own_name(name);
         self.families.push(Family { name, help, kind, samples });
     }
 }
 
-fn connections(out: &mut Writer, pools: &Pools) {
+fn connections(out: &mut Writer<'_>, pools: &Pools) {
     let mut by_state = Vec::new();
     for (state, of) in [("idle", (|s| s.idle) as fn(&Snapshot) -> u32), ("used", |s| s.in_use)] {
         for mut sample in pools.sizes(of) {
@@ -114,7 +106,7 @@ fn connections(out: &mut Writer, pools: &Pools) {
             by_state.push(sample);
         }
     }
-    out.standard("db_client_connection_count", Kind::Gauge, "Connections by state", by_state);
+    out.standard("db_client_connection_count", Kind::Untyped, "Connections by state", by_state);
     let standard: [Gauge<u32>; 4] = [
         ("db_client_connection_idle_max", "The most idle connections kept", |s| s.max_idle),
         ("db_client_connection_idle_min", "The fewest idle connections kept", |s| s.min_idle),
@@ -162,7 +154,7 @@ fn connections(out: &mut Writer, pools: &Pools) {
     }
 }
 
-fn acquires(out: &mut Writer, pools: &Pools, monitor: &Monitor) {
+fn acquires(out: &mut Writer<'_>, pools: &Pools, monitor: &Monitor) {
     use Kind::Counter;
 
     let timeouts = pools.counts(|c| c.timed_out);
@@ -245,7 +237,7 @@ fn acquires(out: &mut Writer, pools: &Pools, monitor: &Monitor) {
     );
 }
 
-fn life(out: &mut Writer, pools: &Pools) {
+fn life(out: &mut Writer<'_>, pools: &Pools) {
     use Kind::Counter;
 
     histogram(out, "db_client_connection_create_time_seconds", "Successful connects", pools, |s| {
@@ -296,7 +288,7 @@ fn life(out: &mut Writer, pools: &Pools) {
 }
 
 /// Counts are unreadable without what they are measured against.
-fn settings(out: &mut Writer, pools: &Pools) {
+fn settings(out: &mut Writer<'_>, pools: &Pools) {
     type Limit = fn(&PoolConfig) -> Option<Duration>;
     let limits: [(&str, &str, Limit); 3] = [
         ("acquire_timeout_seconds", "How long an acquire may wait", |c| c.acquire_timeout),
@@ -309,7 +301,7 @@ fn settings(out: &mut Writer, pools: &Pools) {
     }
 }
 
-fn health(out: &mut Writer, monitor: &Monitor) {
+fn health(out: &mut Writer<'_>, monitor: &Monitor) {
     let reports = monitor.reports();
     let status = reports.iter().map(|report| Sample {
         labels: vec![("database", report.name.clone())],
@@ -333,7 +325,7 @@ fn health(out: &mut Writer, monitor: &Monitor) {
     out.ours("health_indicator", Kind::Gauge, "1 while the indicator is on", indicators);
 }
 
-fn statements(out: &mut Writer, monitor: &Monitor) {
+fn statements(out: &mut Writer<'_>, monitor: &Monitor) {
     let all = monitor.statements_so_far();
     let sample = |one: &StatementReport, value| Sample {
         labels: vec![("system", one.backend.clone()), ("operation", name(one.operation))],
@@ -361,7 +353,7 @@ fn name(operation: Option<&'static str>) -> String {
 }
 
 fn histogram(
-    out: &mut Writer,
+    out: &mut Writer<'_>,
     name: &str,
     help: &'static str,
     pools: &Pools,
@@ -371,7 +363,7 @@ fn histogram(
 }
 
 fn histogram_of_ours(
-    out: &mut Writer,
+    out: &mut Writer<'_>,
     name: &str,
     help: &'static str,
     pools: &Pools,

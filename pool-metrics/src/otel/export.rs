@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::replay::Told;
 use crate::buckets::{BOUNDS, Buckets};
-use crate::monitor::{Monitor, lock};
+use crate::monitor::{Monitor, WeakMonitor, lock};
 use crate::statements::Ends;
 
 /// The bounds that the conventions give for `db.client.operation.duration`.
@@ -30,7 +30,7 @@ pub fn export_metrics(monitor: &Monitor, meter: &Meter) {
     };
     let bounds = || BOUNDS.map(|nanos| Duration::from_nanos(nanos).as_secs_f64()).to_vec();
     let export = Arc::new(Export {
-        monitor: Box::new(monitor.downgrade()),
+        monitor: monitor.downgrade(),
         create_time: seconds(
             "db.client.connection.create_time",
             "The time it took to create a new connection.",
@@ -114,7 +114,7 @@ fn up_down(
 
 /// What the callbacks of all instruments share.
 struct Export {
-    monitor: Box<dyn Fn() -> Option<Monitor> + Send + Sync>,
+    monitor: WeakMonitor,
     create_time: Histogram<f64>,
     wait_time: Histogram<f64>,
     use_time: Histogram<f64>,
@@ -155,7 +155,7 @@ impl Export {
     fn read(&self, reading: &mut Reading) {
         (reading.at, reading.seen_by) = (Some(Instant::now()), 0);
         let mut before = std::mem::take(&mut reading.pools);
-        let Some(monitor) = (self.monitor)() else { return };
+        let Some(monitor) = self.monitor.upgrade() else { return };
         for (name, view) in monitor.named_views() {
             let Statistics { snapshot, connect, wait, usage, .. } = view.statistics();
             let known =

@@ -1,4 +1,65 @@
-//! Metrics and traces on OpenTelemetry's API: for whichever providers the application has.
+//! Metrics and traces on OpenTelemetry's API, for whichever providers the application has; and with the
+//! feature `otlp` providers that export to a collector.
+//!
+//! ```
+//! # use pool_core::{ConnectContext, ManagedPool, Manager};
+//! # struct Numbers;
+//! # impl Manager for Numbers {
+//! #     type Connection = u64;
+//! #     type Error = std::io::Error;
+//! #     async fn connect(&self, cx: &ConnectContext) -> Result<u64, Self::Error> { Ok(cx.id()) }
+//! #     async fn ping(&self, _: &mut u64) -> Result<(), Self::Error> { Ok(()) }
+//! # }
+//! use std::sync::Arc;
+//!
+//! use opentelemetry::global;
+//! use pool_metrics::{Monitor, otel};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! let monitor = Monitor::new();
+//! otel::export_metrics(&monitor, &global::meter("shop"));
+//! let spans = Arc::new(otel::Spans::new(global::tracer("shop")));
+//!
+//! // For a database also .observer(monitor.statements_observer()).observer(spans).
+//! let pool = ManagedPool::builder(Numbers).name("plots").metrics(spans).build().unwrap();
+//! monitor.watch("plots", [pool.view()]);
+//! # drop(pool.acquire().operation("list_plots").await.unwrap());
+//! # }
+//! ```
+//!
+//! # Metrics
+//!
+//! Those of the semantic conventions (v1.44), under their names:
+//!
+//! | metric | type | unit | attributes |
+//! |---|---|---|---|
+//! | `db.client.connection.count` | up-down counter | `{connection}` | pool, `db.client.connection.state`: `idle`, `used` |
+//! | `db.client.connection.idle.max` | up-down counter | `{connection}` | pool |
+//! | `db.client.connection.idle.min` | up-down counter | `{connection}` | pool |
+//! | `db.client.connection.max` | up-down counter | `{connection}` | pool |
+//! | `db.client.connection.pending_requests` | up-down counter | `{request}` | pool |
+//! | `db.client.connection.timeouts` | counter | `{timeout}` | pool |
+//! | `db.client.connection.create_time` | histogram | `s` | pool |
+//! | `db.client.connection.wait_time` | histogram | `s` | pool |
+//! | `db.client.connection.use_time` | histogram | `s` | pool |
+//! | `db.client.operation.duration` | histogram | `s` | `db.system.name`, `db.operation.name`, `error.type` |
+//!
+//! The attribute of a pool is `db.client.connection.pool.name`. An operation is what the application
+//! calls it by `acquire().operation("..")`. The bounds of the pools' histograms go from 250 ns to
+//! 100 s, as a wait should be short; those of operations are the conventions'.
+//!
+//! # What it costs
+//!
+//! A checkout and its return: nothing. The SDK's own record of a duration takes about 85 ns, and with
+//! several threads 200 ns, as they meet at its lock; and each checkout would need two. So nothing is
+//! recorded as it happens: pools count anyway, and so does the [`Monitor`](crate::Monitor) with the
+//! statements that it is told of. When the meter is collected, each pool is read once, and what is new
+//! in its histograms is told to the SDK's, on the thread that collects: a second of that thread for
+//! about ten million checkouts. The counts and the buckets are exact, the sums to a millionth; the
+//! least and the longest duration are known as closely as their bucket.
+//!
+//! A span costs what the SDK makes it cost, about a microsecond. Where none is wanted, as no sampled
+//! span is current, to find that out takes 2 ns.
 
 mod export;
 #[cfg(feature = "otlp")]

@@ -9,21 +9,23 @@ use std::time::{Duration, SystemTime};
 use opentelemetry::trace::{Span, SpanBuilder, SpanKind, Status, TraceContextExt, Tracer};
 use opentelemetry::{Context, KeyValue};
 use pool_core::{AcquireFailed, Acquired, ConnectFailed, Connected, Metrics};
-use pool_sql::{Outcome, Statement, StatementObserver};
+use pool_sql::{Outcome, Statement, StatementObserver, TransactionEnd, TransactionEnded};
 
 use super::{ERROR_TYPE, OPERATION, POOL_NAME, SYSTEM};
 
-/// Makes spans of what a pool and its connections tell. Cheap to clone; to be given to builders as
-/// [`metrics`](Self::metrics) and [`statements_observer`](Self::statements_observer).
+/// Makes spans of what a pool and its connections tell: for the `metrics` and the `observer` of a
+/// pool's builder. Cheap to clone.
 ///
 /// | span | kind | from, until |
 /// |---|---|---|
 /// | `acquire` | internal | the acquire began to wait, it got a connection or none |
 /// | `connect` | client | the pool began to connect, the connection was ready or not |
 /// | the operation's name, or the database's | client | the statement was sent, it was answered or given up |
+/// | `transaction` | internal | its begin was sent, it had ended or was dropped |
 ///
 /// Each is made when its thing has ended, as a child of the span that is current then
-/// ([`Context::current`]). So a statement within a transaction is not its child but its sibling. If no
+/// ([`Context::current`]). So a statement within a transaction is not its child but its sibling. A
+/// transaction that was rolled back is no error, one whose end nobody knows is: `lost`. If no
 /// span is current that is sampled, none is made, which is found out in 2 ns; but for connects, which
 /// the pool does for itself and for nobody's request: they begin traces of their own, as the sampler
 /// likes.
@@ -66,16 +68,6 @@ impl Spans {
     #[must_use]
     pub fn with_query_text(self) -> Self {
         Self { query_text: true, ..self }
-    }
-
-    /// Told of by a pool: for the `metrics` of its builder.
-    pub fn metrics(&self) -> Arc<dyn Metrics> {
-        Arc::new(self.clone())
-    }
-
-    /// Told of by connections: for the `observer` of a backend's builder.
-    pub fn statements_observer(&self) -> Arc<dyn StatementObserver> {
-        Arc::new(self.clone())
     }
 
     #[inline]
@@ -161,8 +153,7 @@ impl StatementObserver for Spans {
         if !self.is_wanted() {
             return;
         }
-        let mut attributes = vec![KeyValue::new(SYSTEM, statement.backend)];
-        attributes.extend(statement.operation.map(|name| KeyValue::new(OPERATION, name)));
+        let mut attributes = named(statement.backend, statement.operation);
         if let (true, Some(sql)) = (self.query_text, statement.sql) {
             attributes.push(KeyValue::new("db.query.text", sql.to_owned()));
         }
@@ -171,6 +162,24 @@ impl StatementObserver for Spans {
         let name = statement.operation.unwrap_or(statement.backend);
         self.make(name, Made { kind, took, attributes, error });
     }
+
+    fn transaction_ended(&self, transaction: &TransactionEnded) {
+        if !self.is_wanted() {
+            return;
+        }
+        let mut attributes = named(transaction.backend, transaction.operation);
+        attributes.push(KeyValue::new("pool.transaction.end", transaction.end.as_str()));
+        let lost = transaction.end == TransactionEnd::Lost;
+        let error = lost.then(|| transaction.end.as_str().into());
+        let (kind, took) = (SpanKind::Internal, transaction.took);
+        self.make("transaction", Made { kind, took, attributes, error });
+    }
+}
+
+fn named(system: &'static str, operation: Option<&'static str>) -> Vec<KeyValue> {
+    let mut attributes = vec![KeyValue::new(SYSTEM, system)];
+    attributes.extend(operation.map(|name| KeyValue::new(OPERATION, name)));
+    attributes
 }
 
 impl fmt::Debug for Spans {

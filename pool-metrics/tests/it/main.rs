@@ -1,0 +1,11 @@
+//! Tests of what is told of pools, on the engine itself.
+
+#[cfg(feature = "facade")]
+mod facade;
+mod health;
+#[cfg(feature = "log")]
+mod log;
+#[cfg(feature = "prometheus")]
+mod prometheus;
+mod support;
+mod windows;
