@@ -157,7 +157,12 @@ impl StatementObserver for Spans {
         if let (true, Some(sql)) = (self.query_text, statement.sql) {
             attributes.push(KeyValue::new("db.query.text", sql.to_owned()));
         }
-        let error = outcome.error.as_ref().map(|code| Cow::Owned(code.to_string()));
+        let error = outcome.error.as_ref().map(ToString::to_string);
+        // What databases say has numbers in it; what backends say of their own are words.
+        if let Some(code) = error.as_ref().filter(|code| code.contains(|c: char| c.is_numeric())) {
+            attributes.push(KeyValue::new("db.response.status_code", code.clone()));
+        }
+        let error = error.map(Cow::Owned);
         let (kind, took) = (SpanKind::Client, outcome.took);
         let name = statement.operation.unwrap_or(statement.backend);
         self.make(name, Made { kind, took, attributes, error });

@@ -5,6 +5,8 @@ mod facade;
 mod health;
 #[cfg(feature = "log")]
 mod log;
+#[cfg(feature = "otlp")]
+mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod support;
