@@ -1,5 +1,6 @@
 //! The metrics of the semantic conventions, on a meter.
 
+use std::slice::from_ref;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -57,12 +58,12 @@ pub fn export_metrics(monitor: &Monitor, meter: &Meter) {
     let by_state: Look = |pool, tell| {
         for (state, of) in [("idle", pool.now.idle), ("used", pool.now.in_use)] {
             let state = KeyValue::new("db.client.connection.state", state);
-            tell(i64::from(of), &[pool.wait.attributes[0].clone(), state]);
+            tell(i64::from(of), &[pool.attribute.clone(), state]);
         }
     };
     let export_of = || export.clone();
     up_down(meter, export_of(), 0, ("count", "{connection}", "Connections by state."), by_state);
-    let sizes: [(Named, fn(&Snapshot) -> u32); 4] = [
+    let sizes: [(Named, Size); 4] = [
         (("idle.max", "{connection}", "The most idle connections allowed."), |now| now.max_idle),
         (("idle.min", "{connection}", "The fewest idle connections allowed."), |now| now.min_idle),
         (("max", "{connection}", "The most open connections allowed."), |now| now.max_size),
@@ -70,25 +71,24 @@ pub fn export_metrics(monitor: &Monitor, meter: &Meter) {
     ];
     for (place, (named, of)) in (1..).zip(sizes) {
         up_down(meter, export_of(), place, named, move |pool, tell| {
-            tell(i64::from(of(&pool.now)), &pool.wait.attributes);
+            tell(i64::from(of(&pool.now)), from_ref(&pool.attribute));
         });
     }
-    drop(
-        meter
-            .u64_observable_counter("db.client.connection.timeouts")
-            .with_unit("{timeout}")
-            .with_description("Acquires whose time was up.")
-            .with_callback(move |instrument| {
-                export.each(5, |pool| {
-                    instrument.observe(pool.now.counts.timed_out, &pool.wait.attributes);
-                });
-            })
-            .build(),
-    );
+    let _instrument = meter
+        .u64_observable_counter("db.client.connection.timeouts")
+        .with_unit("{timeout}")
+        .with_description("Acquires whose time was up.")
+        .with_callback(move |instrument| {
+            export.each(5, |pool| {
+                instrument.observe(pool.now.counts.timed_out, from_ref(&pool.attribute));
+            });
+        })
+        .build();
 }
 
 /// The end of a name, unit, and description.
 type Named = (&'static str, &'static str, &'static str);
+type Size = fn(&Snapshot) -> u32;
 type Look = fn(&Pool, &mut dyn FnMut(i64, &[KeyValue]));
 
 fn up_down(
@@ -102,14 +102,12 @@ fn up_down(
         let mut tell = |value, attributes: &[KeyValue]| instrument.observe(value, attributes);
         export.each(place, |pool| look(pool, &mut tell));
     };
-    drop(
-        meter
-            .i64_observable_up_down_counter(format!("db.client.connection.{name}"))
-            .with_unit(unit)
-            .with_description(description)
-            .with_callback(observe)
-            .build(),
-    );
+    let _instrument = meter
+        .i64_observable_up_down_counter(format!("db.client.connection.{name}"))
+        .with_unit(unit)
+        .with_description(description)
+        .with_callback(observe)
+        .build();
 }
 
 /// What the callbacks of all instruments share.
@@ -135,6 +133,7 @@ struct Reading {
 struct Pool {
     view: PoolView,
     name: String,
+    attribute: KeyValue,
     now: Snapshot,
     create: Told<pool_core::Histogram>,
     wait: Told<pool_core::Histogram>,
@@ -162,29 +161,29 @@ impl Export {
                 before.iter().position(|pool| pool.name == name && pool.view.is_same(&view));
             let mut pool = match known {
                 Some(at) => Pool { now: snapshot, ..before.swap_remove(at) },
-                None => Pool::new(name, view, snapshot),
+                None => self.pool(name, view, snapshot),
             };
-            pool.create.tell(connect, &self.create_time);
-            pool.wait.tell(wait, &self.wait_time);
-            pool.usage.tell(usage, &self.use_time);
+            pool.create.tell(connect);
+            pool.wait.tell(wait);
+            pool.usage.tell(usage);
             reading.pools.push(pool);
         }
         for ends in monitor.statements_by_end() {
             let known = reading.statements.iter().position(|(other, _)| other.is_alike(&ends));
             let at = known.unwrap_or_else(|| {
-                reading.statements.push((ends.clone(), Told::new(attributes_of(&ends))));
+                let told = Told::new(&self.operation, attributes_of(&ends));
+                reading.statements.push((ends.clone(), told));
                 reading.statements.len() - 1
             });
-            reading.statements[at].1.tell(ends.took, &self.operation);
+            reading.statements[at].1.tell(ends.took);
         }
     }
-}
 
-impl Pool {
-    fn new(name: String, view: PoolView, now: Snapshot) -> Self {
+    fn pool(&self, name: String, view: PoolView, now: Snapshot) -> Pool {
         let attribute = KeyValue::new(super::POOL_NAME, name.clone());
-        let told = || Told::new(vec![attribute.clone()]);
-        Self { view, now, create: told(), wait: told(), usage: told(), name }
+        let told = |histogram| Told::new(histogram, vec![attribute.clone()]);
+        let (create, wait) = (told(&self.create_time), told(&self.wait_time));
+        Pool { view, name, now, create, wait, usage: told(&self.use_time), attribute }
     }
 }
 

@@ -50,16 +50,17 @@
 //!
 //! # What it costs
 //!
-//! A checkout and its return: nothing. The SDK's own record of a duration takes about 85 ns, and with
-//! several threads 200 ns, as they meet at its lock; and each checkout would need two. So nothing is
-//! recorded as it happens: pools count anyway, and so does the [`Monitor`](crate::Monitor) with the
-//! statements that it is told of. When the meter is collected, each pool is read once, and what is new
-//! in its histograms is told to the SDK's, on the thread that collects: a second of that thread for
-//! about ten million checkouts. The counts and the buckets are exact, the sums to a millionth; the
-//! least and the longest duration are known as closely as their bucket.
+//! A checkout and its return: nothing. Were each recorded as it happens, it would need two records, of
+//! its wait and of its use: 85 ns each by the SDK (0.33), 24 ns if bound to their attributes; and five
+//! times that with two threads, which meet at the SDK's lock. So nothing is recorded as it happens:
+//! pools count anyway, and so does the [`Monitor`](crate::Monitor) with the statements that it is told
+//! of. When the meter is collected, each pool is read once, and what is new in its histograms is told to
+//! the SDK's, on the thread that collects: 60 ns of that thread for each checkout since the last time
+//! with the feature `otlp`, which binds, and 300 ns without. Counts and buckets are exact, sums to a
+//! millionth; the least and the longest duration are known as closely as their bucket.
 //!
-//! A span costs what the SDK makes it cost, about a microsecond. Where none is wanted, as no sampled
-//! span is current, to find that out takes 2 ns.
+//! A span costs what the SDK makes it cost, from a quarter of a microsecond. Where none is wanted, as no
+//! sampled span is current, it takes 5 ns to find that out.
 
 mod export;
 #[cfg(feature = "otlp")]

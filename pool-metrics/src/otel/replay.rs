@@ -47,24 +47,45 @@ impl Durations for Buckets {
     }
 }
 
-/// What has been told so far.
+/// A histogram for one set of attributes, and what it has been told so far.
 pub(super) struct Told<T> {
-    pub(super) attributes: Vec<KeyValue>,
+    histogram: Histogram<f64>,
+    attributes: Vec<KeyValue>,
+    /// From the first duration on: else the SDK would export a series of none.
+    record: Option<Box<dyn Fn(f64) + Send + Sync>>,
     so_far: T,
 }
 
 impl<T: Durations> Told<T> {
-    pub(super) fn new(attributes: Vec<KeyValue>) -> Self {
-        Self { attributes, so_far: T::default() }
+    pub(super) fn new(histogram: &Histogram<f64>, attributes: Vec<KeyValue>) -> Self {
+        Self { histogram: histogram.clone(), attributes, record: None, so_far: T::default() }
     }
 
     /// Tells what is new.
-    pub(super) fn tell(&mut self, now: T, histogram: &Histogram<f64>) {
+    pub(super) fn tell(&mut self, now: T) {
         for (seconds, times) in values(&now.since(&self.so_far)) {
-            (0..times).for_each(|_| histogram.record(seconds, &self.attributes));
+            let (histogram, attributes) = (&self.histogram, &self.attributes);
+            let record =
+                self.record.get_or_insert_with(|| Box::new(recorder(histogram, attributes)));
+            (0..times).for_each(|_| record(seconds));
         }
         self.so_far = now;
     }
+}
+
+/// The SDK's search for the attributes is most of what a record costs; a bound histogram has done it.
+/// Being experimental, these drop all they are told unless the SDK has its feature for them too. The
+/// feature `otlp` sees to that.
+#[cfg(feature = "otlp")]
+fn recorder(histogram: &Histogram<f64>, attributes: &[KeyValue]) -> impl Fn(f64) + use<> {
+    let bound = histogram.bind(attributes);
+    move |seconds| bound.record(seconds)
+}
+
+#[cfg(not(feature = "otlp"))]
+fn recorder(histogram: &Histogram<f64>, attributes: &[KeyValue]) -> impl Fn(f64) + use<> {
+    let (histogram, attributes) = (histogram.clone(), attributes.to_vec());
+    move |seconds| histogram.record(seconds, &attributes)
 }
 
 /// The values to tell, in seconds, and how often: all lie at the same share of the way from the lower

@@ -26,7 +26,7 @@ use super::{ERROR_TYPE, OPERATION, POOL_NAME, SYSTEM};
 /// Each is made when its thing has ended, as a child of the span that is current then
 /// ([`Context::current`]). So a statement within a transaction is not its child but its sibling. A
 /// transaction that was rolled back is no error, one whose end nobody knows is: `lost`. If no
-/// span is current that is sampled, none is made, which is found out in 2 ns; but for connects, which
+/// span is current that is sampled, none is made, which is found out in 5 ns; but for connects, which
 /// the pool does for itself and for nobody's request: they begin traces of their own, as the sampler
 /// likes.
 ///
