@@ -1,6 +1,7 @@
 //! [`Otlp`]: providers that export by OTLP, made from the environment.
 
 use std::fmt;
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -116,25 +117,27 @@ impl Otlp {
     /// If not all was sent in time, or the collector did not take it.
     ///
     /// # Cancel safety
-    /// It goes on in the background.
+    /// It goes on in the background, as it does for some seconds after an error.
     pub async fn shutdown(mut self, within: Duration) -> Result<(), OtlpError> {
-        let Some(runtime) = self.runtime.take() else { return Ok(()) };
+        let Some(runtime) = self.runtime.take().map(Arc::new) else { return Ok(()) };
         let (tracers, meters) = (self.tracers.clone(), self.meters.clone());
+        // The runtime is there until both have ended, which the SDK lets last some seconds at most; what
+        // is still under way then fails at once, and so its thread ends.
+        let (for_tracers, for_meters) = (runtime.clone(), runtime);
         let ends = [
-            apart(move || tracers.shutdown_with_timeout(within))?,
-            apart(move || meters.shutdown_with_timeout(within))?,
+            apart(move || (tracers.shutdown_with_timeout(within), for_tracers).0)?,
+            apart(move || (meters.shutdown_with_timeout(within), for_meters).0)?,
         ];
         let end = async {
+            let mut ended = Ok(());
             for end in ends {
-                let ended = end.await.map_err(|_| OtlpError("the SDK panicked".into()))?;
-                ended.map_err(|error| OtlpError(error.to_string()))?;
+                let end = end.await.map_err(|_| OtlpError("the SDK panicked".into()))?;
+                ended = ended.and(end.map_err(|error| OtlpError(error.to_string())));
             }
-            Ok(())
+            ended
         };
-        let ended = timeout(within, end).await;
-        // What is still under way fails at once now, and so its thread ends.
-        drop(runtime);
-        ended.unwrap_or_else(|_| Err(OtlpError(format!("not all was sent within {within:?}"))))
+        let late = |_| Err(OtlpError(format!("not all was sent within {within:?}")));
+        timeout(within, end).await.unwrap_or_else(late)
     }
 
     fn build(place: Where) -> Result<Self, OtlpError> {
