@@ -18,6 +18,7 @@ use pool_core::Statistics;
 /// How a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+#[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
 pub enum Status {
     /// Nothing to be seen.
     Healthy,
@@ -49,6 +50,7 @@ macro_rules! indicators {
         /// What may be wrong. Each is on or off, by its definition, over the window.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[cfg_attr(feature = "serde", derive(serde::Serialize), serde(rename_all = "snake_case"))]
+        #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub enum Indicator {
             $($(#[$doc])* $variant,)*

@@ -132,7 +132,7 @@ impl Otlp {
             let mut ended = Ok(());
             for end in ends {
                 let end = end.await.map_err(|_| OtlpError("the SDK panicked".into()))?;
-                ended = ended.and(end.map_err(|error| OtlpError(error.to_string())));
+                ended = ended.and_then(|()| end.map_err(|error| OtlpError(error.to_string())));
             }
             ended
         };

@@ -3,8 +3,11 @@
 #[cfg(feature = "facade")]
 mod facade;
 mod health;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(feature = "log")]
 mod log;
+mod operating;
 #[cfg(feature = "otlp")]
 mod otel;
 #[cfg(feature = "prometheus")]

@@ -1,0 +1,146 @@
+//! [`Endpoints`]: what the routes need to know, and the router made of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::guard::{self, Guard};
+use super::routes;
+use super::token::Token;
+use crate::health::Probe;
+use crate::monitor::Monitor;
+use crate::watched::Report;
+
+type Counts = BTreeMap<String, u64>;
+type Counting = Pin<Box<dyn Future<Output = Option<Counts>> + Send>>;
+
+/// The endpoints of a monitor, in the making.
+#[derive(Clone)]
+#[must_use]
+pub struct Endpoints {
+    pub(super) monitor: Monitor,
+    pub(super) guard: Guard,
+    patience: Duration,
+    counts: Option<Arc<dyn Fn() -> Counting + Send + Sync>>,
+}
+
+impl Endpoints {
+    /// What this monitor tells; without a token.
+    pub fn new(monitor: Monitor) -> Self {
+        let patience = Duration::from_secs(2);
+        Self { monitor, guard: Guard::default(), patience, counts: None }
+    }
+
+    /// Answers only those who send this token, but for `/livez` and `/readyz`.
+    pub fn token(mut self, token: Token) -> Self {
+        self.guard.token = Some(token);
+        self
+    }
+
+    /// Without a token: answers those too who call this machine by this name, at any port.
+    pub fn allow_host(mut self, host: impl Into<String>) -> Self {
+        self.guard.hosts.push(host.into());
+        self
+    }
+
+    /// How long a database may take to answer, and the application to count; 2 s unless set.
+    pub fn check_timeout(mut self, within: Duration) -> Self {
+        self.patience = within;
+        self
+    }
+
+    /// What the application adds to `/api/admin/database-health`: numbers with names. Called for
+    /// each such request; if it fails, panics or takes too long, the answer says so and has the
+    /// rest.
+    ///
+    /// What the error says does not show: it may be a database's. Log it.
+    ///
+    /// ```
+    /// # use pool_metrics::{Monitor, http::Endpoints};
+    /// # async fn count_sessions() -> Result<u64, std::io::Error> { Ok(3) }
+    /// let endpoints = Endpoints::new(Monitor::new()).with_counts(async || {
+    ///     Ok::<_, std::io::Error>([("sessions", count_sessions().await?)])
+    /// });
+    /// ```
+    pub fn with_counts<F, R, N, E>(mut self, count: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<R, E>> + Send + 'static,
+        R: IntoIterator<Item = (N, u64)>,
+        N: Into<String>,
+    {
+        self.counts = Some(Arc::new(move || {
+            let counting = count();
+            Box::pin(async move {
+                let named = |(name, number): (N, u64)| (name.into(), number);
+                Some(counting.await.ok()?.into_iter().map(named).collect())
+            })
+        }));
+        self
+    }
+
+    /// The routes, to nest in an application (`Router::nest`) or to merge with it. Sampling is the
+    /// application's: `tokio::spawn(monitor.run())`.
+    ///
+    /// Without a token nest it only in what listens on loopback.
+    pub fn router(self) -> Router {
+        let checks = Arc::new(self.guard.clone());
+        let routes = routes::table().into_iter();
+        routes
+            .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+            .with_state(Arc::new(self))
+            .layer(from_fn_with_state(checks, guard::guard))
+            .layer(from_fn(guard::headers))
+    }
+
+    pub(super) fn has_token(&self) -> bool {
+        self.guard.token.is_some()
+    }
+
+    /// Asks a database whether it answers, and how it is then; `None` if it is watched no more.
+    pub(super) async fn check(&self, name: &str) -> Option<(Report, Probe)> {
+        // A task of its own: whoever hangs up meanwhile cuts no ping in half, which would cost a
+        // connection each time, and the next one finds the answer.
+        let (monitor, watched, within) = (self.monitor.clone(), name.to_owned(), self.patience);
+        let asking = tokio::spawn(async move { monitor.probe(&watched, within).await });
+        let probe = match timeout(within, asking).await {
+            Ok(Ok(probe)) => probe?,
+            // Somebody else's check, which may take longer, is under way; or a manager panicked.
+            _ => Probe { latency: within, error: Some("no answer".to_owned()) },
+        };
+        Some((self.monitor.report(name)?, probe))
+    }
+
+    /// What the application counts; why not, if it fails.
+    pub(super) async fn count(&self) -> Result<Counts, &'static str> {
+        let Some(counts) = self.counts.clone() else {
+            return Ok(Counts::new());
+        };
+        // In a task, where a panic ends nothing else.
+        let mut counting = JoinSet::new();
+        counting.spawn(async move { counts().await });
+        match timeout(self.patience, counting.join_next()).await {
+            Ok(Some(Ok(Some(counts)))) => Ok(counts),
+            Ok(Some(Ok(None))) => Err("counting failed"),
+            Ok(_) => Err("counting panicked"),
+            Err(_) => Err("counting did not end in time"),
+        }
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Endpoints")
+            .field("monitor", &self.monitor)
+            .field("guard", &self.guard)
+            .field("check_timeout", &self.patience)
+            .finish_non_exhaustive()
+    }
+}
