@@ -2,8 +2,8 @@
 //!
 //! | level | events |
 //! |---|---|
-//! | error | a connect that failed for good |
-//! | warn | any other failed connect; an acquire that failed, or was slow; a leak, with its holder; a future that nobody polls; a connection found dead, not cleaned, or gone without a goodbye; a statement that failed, or was slow |
+//! | error | a connect that failed for good; an acquire that failed; a statement that failed |
+//! | warn | any other failed connect; a slow acquire; a leak, with its holder; a future that nobody polls; a connection found dead, not cleaned, or gone without a goodbye; a slow statement |
 //! | info | a connection opened, or closed and why; every statement |
 //! | debug | checkouts and checkins, resets, pings |
 //!
@@ -110,7 +110,7 @@ impl Metrics for Log {
     fn acquire_failed(&self, event: &AcquireFailed<'_>) {
         let (operation, site, waited_ms) = (event.operation, event.site, ms(event.waited));
         let kind = event.kind.as_str();
-        tell!(self, WARN, event.pool, operation, %site, waited_ms, kind, "acquire failed");
+        tell!(self, ERROR, event.pool, operation, %site, waited_ms, kind, "acquire failed");
     }
 
     fn released(&self, event: &Released<'_>) {
@@ -161,7 +161,7 @@ impl StatementObserver for Log {
         let (system, operation, rows) = (statement.backend, statement.operation, outcome.rows);
         let (took_ms, none) = (ms(outcome.took), tracing::field::Empty);
         if let Some(error) = &outcome.error {
-            tell!(self, WARN, none, system, operation, took_ms, %error, "statement failed");
+            tell!(self, ERROR, none, system, operation, took_ms, %error, "statement failed");
         } else if outcome.took >= self.slow_statement {
             tell!(self, WARN, none, system, operation, took_ms, rows, "slow statement");
         } else {

@@ -77,39 +77,54 @@ impl Monitor {
     }
 
     /// Watches the pools of a database under this name: `[pool.view()]`, or the `views()` of a pool
-    /// with several sides. What was watched under this name is not any more.
+    /// with several sides. If another one is watched under it, this one's gets a number; which name it
+    /// is comes back. A database is forgotten when the last handle to its pools is gone.
     ///
-    /// Exported series are called by the pools' own names, so these should differ; where they do not,
-    /// the later one gets a number.
-    pub fn watch(&self, name: impl Into<String>, views: impl IntoIterator<Item = PoolView>) {
-        let (name, views) = (name.into(), views.into_iter().collect::<Vec<_>>());
+    /// Exported series are called by the pools' own names, with a number where there are two of a name.
+    /// What pools tell as it happens, events and the waits of operations, cannot be told apart then:
+    /// give pools names.
+    ///
+    /// # Panics
+    /// If there is no view.
+    pub fn watch(
+        &self,
+        name: impl Into<String>,
+        views: impl IntoIterator<Item = PoolView>,
+    ) -> String {
+        let views: Vec<PoolView> = views.into_iter().collect();
+        assert!(!views.is_empty(), "a database has at least one pool");
+        let others = self.pools(); // and those that are gone are forgotten
         let mut pools = lock(&self.0.pools);
-        pools.retain(|watched| watched.name != name);
-        if !views.is_empty() {
-            pools.push(Arc::new(Watched::new(name, views)));
+        let name = free(name.into(), |name| pools.iter().any(|other| other.name == name));
+        let mut sides: Vec<(String, PoolView)> = Vec::new();
+        for view in views {
+            let is_taken = |name: &str| {
+                sides.iter().any(|(taken, _)| taken == name)
+                    || pools.iter().any(|other| other.side_names().any(|taken| taken == name))
+            };
+            sides.push((free(view.name().to_owned(), is_taken), view));
         }
+        pools.push(Arc::new(Watched::new(name.clone(), sides)));
+        drop((pools, others));
+        name
     }
 
     /// Watches a database no longer.
     pub fn forget(&self, name: &str) {
-        lock(&self.0.pools).retain(|watched| watched.name != name);
+        self.take_out(|watched| watched.name == name);
     }
 
+    /// All but those whose pools nobody has any more; these are forgotten.
     pub(crate) fn pools(&self) -> Vec<Arc<Watched>> {
+        self.take_out(Watched::is_gone);
         lock(&self.0.pools).clone()
     }
 
-    /// Every pool under watch by a name of its own, as series have to be told apart.
-    pub(crate) fn named_views(&self) -> Vec<(String, PoolView)> {
-        let mut all: Vec<(String, PoolView)> = Vec::new();
-        for view in self.pools().iter().flat_map(|watched| &watched.views) {
-            let is_new = |name: &str| all.iter().all(|(other, _)| other != name);
-            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
-            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
-            let name = names.find(|name| is_new(name)).expect("numbers do not end");
-            all.push((name, view.clone()));
-        }
-        all
+    /// What is taken out is dropped when the lock is released: a pool, and what a user's manager does
+    /// at its end, may go with it.
+    fn take_out(&self, which: impl Fn(&Watched) -> bool) {
+        let out: Vec<_> = lock(&self.0.pools).extract_if(.., |watched| which(watched)).collect();
+        drop(out);
     }
 
     pub(crate) fn pool(&self, name: &str) -> Option<Arc<Watched>> {
@@ -206,8 +221,9 @@ impl Monitor {
         self.0.recorded.events.after(after)
     }
 
-    /// Lets the figures of [`reports`](Self::reports) and [`statements`](Self::statements) begin anew.
-    /// What pools count, and what is exported of it, goes on: counters of a metrics server never go
+    /// Lets the [`total`](Report::total) figures of [`reports`](Self::reports), and
+    /// [`statements`](Self::statements), begin anew. The window and the health that follows from it go
+    /// on. What pools count, and what is exported of it, goes on: counters of a metrics server never go
     /// back.
     pub fn reset(&self) {
         self.pools().iter().for_each(|watched| watched.reset());
@@ -349,6 +365,15 @@ impl StatementObserver for Recorded {
     fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         self.statements.finished(statement, outcome);
     }
+}
+
+/// The name, or the first like it with a number that is not taken.
+fn free(name: String, is_taken: impl Fn(&str) -> bool) -> String {
+    if !is_taken(&name) {
+        return name;
+    }
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    numbered.into_iter().find(|name| !is_taken(name)).expect("numbers do not end")
 }
 
 /// Locks. What a panic of somebody else has left is no reason to panic here.

@@ -38,9 +38,11 @@ async fn a_monitor_sees_every_side_and_statement(place: Place) {
         waits.iter().any(|one| one.operation == Some("count_things") && one.waits.count() == 1)
     );
 
-    // The monitor keeps nothing open.
-    drop(pool);
-    assert!(monitor.report("shop").unwrap().total.snapshot.closed);
+    // Another one of that name is watched beside it.
+    let other = soon(builder(&place, &[]).monitor(&monitor).build()).await.unwrap();
+    assert_eq!(monitor.names(), ["shop", "shop-2"]);
+    drop((pool, other));
+    assert!(monitor.names().is_empty(), "the monitor keeps nothing open");
 }
 
 #[tokio::test]
@@ -88,6 +90,7 @@ async fn the_log_is_what_the_settings_say() {
     for (settings, expected) in [
         (&[][..], &[][..]),
         (&[("DB_LOG_LEVEL", "silent")], &[]),
+        (&[("DB_LOG_LEVEL", "error")], &["statement failed"]),
         (&[("DB_LOG_LEVEL", "warn")], &["statement failed"]),
         (&[("DB_LOG_LEVEL", "info")], &["close", "connect", "statement", "statement failed"]),
         (&[("DB_POOL_ECHO", "true")], &["checkin", "checkout", "close", "connect"]),

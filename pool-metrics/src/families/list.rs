@@ -3,12 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use pool_core::{Counts, Histogram, PoolConfig, PoolView, Snapshot, Statistics};
+use pool_core::{Counts, Histogram, PoolConfig, Snapshot, Statistics};
 
 use super::{Family, Kind, Sample, Value};
 use crate::health::{Indicator, Status};
 use crate::monitor::Monitor;
 use crate::statements::StatementReport;
+use crate::watched::Report;
 
 /// A gauge of ours: name, help, and what it is read from.
 type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
@@ -17,12 +18,13 @@ type Count = fn(&Counts) -> u64;
 
 pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
     let mut out = Writer { families: Vec::new(), monitor };
-    let pools = Pools::read(monitor);
+    let reports = monitor.reports();
+    let pools = Pools::read(&reports);
     connections(&mut out, &pools);
     acquires(&mut out, &pools, monitor);
     life(&mut out, &pools);
     settings(&mut out, &pools);
-    health(&mut out, monitor);
+    health(&mut out, &reports);
     statements(&mut out, monitor);
     out.families
 }
@@ -37,12 +39,14 @@ struct Pool {
 }
 
 impl Pools {
-    fn read(monitor: &Monitor) -> Self {
-        let pool = |(name, view): (String, PoolView)| {
-            let (read, config) = (view.statistics(), view.config());
-            Pool { name, read, config }
+    fn read(reports: &[Report]) -> Self {
+        let sides = reports.iter().flat_map(|report| report.sides.iter().zip(&report.configs));
+        let pool = |(read, config): (&Statistics, &Arc<PoolConfig>)| Pool {
+            name: read.snapshot.name.clone(),
+            read: read.clone(),
+            config: config.clone(),
         };
-        Self(monitor.named_views().into_iter().map(pool).collect())
+        Self(sides.map(pool).collect())
     }
 
     fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {
@@ -301,8 +305,7 @@ fn settings(out: &mut Writer<'_>, pools: &Pools) {
     }
 }
 
-fn health(out: &mut Writer<'_>, monitor: &Monitor) {
-    let reports = monitor.reports();
+fn health(out: &mut Writer<'_>, reports: &[Report]) {
     let status = reports.iter().map(|report| Sample {
         labels: vec![("database", report.name.clone())],
         value: Value::Number(match report.health.status {
@@ -313,7 +316,7 @@ fn health(out: &mut Writer<'_>, monitor: &Monitor) {
     });
     out.ours("health_status", Kind::Gauge, "0 healthy, 1 degraded, 2 unhealthy", status.collect());
     let mut indicators = Vec::new();
-    for report in &reports {
+    for report in reports {
         indicators.extend(Indicator::ALL.iter().map(|indicator| Sample {
             labels: vec![
                 ("database", report.name.clone()),

@@ -155,19 +155,18 @@ impl Export {
         (reading.at, reading.seen_by) = (Some(Instant::now()), 0);
         let mut before = std::mem::take(&mut reading.pools);
         let Some(monitor) = self.monitor.upgrade() else { return };
-        for (name, view) in monitor.named_views() {
-            let Statistics { snapshot, connect, wait, usage, .. } = view.statistics();
-            let known =
-                before.iter().position(|pool| pool.name == name && pool.view.is_same(&view));
+        let databases = monitor.pools();
+        for (name, view) in databases.iter().flat_map(|watched| watched.views()) {
+            let known = before.iter().position(|pool| pool.name == name && pool.view.is_same(view));
             let mut pool = match known {
-                Some(at) => Pool { now: snapshot, ..before.swap_remove(at) },
-                None => self.pool(name, view, snapshot),
+                Some(at) => before.swap_remove(at),
+                None => self.pool(name, view),
             };
-            pool.create.tell(connect);
-            pool.wait.tell(wait);
-            pool.usage.tell(usage);
+            pool.tell();
             reading.pools.push(pool);
         }
+        // Watched no longer: what they did until then is told.
+        before.iter_mut().for_each(Pool::tell);
         for ends in monitor.statements_by_end() {
             let known = reading.statements.iter().position(|(other, _)| other.is_alike(&ends));
             let at = known.unwrap_or_else(|| {
@@ -179,11 +178,23 @@ impl Export {
         }
     }
 
-    fn pool(&self, name: String, view: PoolView, now: Snapshot) -> Pool {
-        let attribute = KeyValue::new(super::POOL_NAME, name.clone());
+    fn pool(&self, name: &str, view: &PoolView) -> Pool {
+        let attribute = KeyValue::new(super::POOL_NAME, name.to_owned());
         let told = |histogram| Told::new(histogram, vec![attribute.clone()]);
         let (create, wait) = (told(&self.create_time), told(&self.wait_time));
-        Pool { view, name, now, create, wait, usage: told(&self.use_time), attribute }
+        let (name, usage) = (name.to_owned(), told(&self.use_time));
+        let (view, now) = (view.clone(), view.snapshot());
+        Pool { view, name, now, create, wait, usage, attribute }
+    }
+}
+
+impl Pool {
+    fn tell(&mut self) {
+        let Statistics { snapshot, connect, wait, usage, .. } = self.view.statistics();
+        self.now = snapshot;
+        self.create.tell(connect);
+        self.wait.tell(wait);
+        self.usage.tell(usage);
     }
 }
 

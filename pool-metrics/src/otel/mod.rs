@@ -66,6 +66,8 @@ mod export;
 #[cfg(feature = "otlp")]
 mod otlp;
 mod replay;
+#[cfg(feature = "otlp")]
+mod runtime;
 mod spans;
 
 pub use export::export_metrics;

@@ -2,19 +2,15 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
-use async_trait::async_trait;
-use opentelemetry_http::hyper::HyperClient;
-use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
 use opentelemetry_otlp::{MetricExporter, SpanExporter, WithExportConfig, WithHttpConfig};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use tokio::runtime::{Builder, Handle};
-use tokio::sync::oneshot;
 use tokio::time::timeout;
+
+use super::runtime::{Runtime, apart};
 
 /// A tracer's and a meter's provider that export to a collector by OTLP.
 ///
@@ -142,7 +138,7 @@ impl Otlp {
 
     fn build(place: Where) -> Result<Self, OtlpError> {
         let runtime = Runtime::start()?;
-        let in_it = runtime.handle.enter();
+        let in_it = runtime.enter();
         let spans = match place.of("TRACES") {
             (endpoint, Protocol::Grpc) => {
                 let exporter = SpanExporter::builder().with_tonic();
@@ -203,7 +199,7 @@ impl fmt::Debug for Otlp {
 
 /// The exporter could not be made, or could not send all. What it says names no token.
 #[derive(Debug)]
-pub struct OtlpError(String);
+pub struct OtlpError(pub(super) String);
 
 impl fmt::Display for OtlpError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -250,64 +246,8 @@ fn set<E: WithExportConfig>(exporter: E, endpoint: Option<String>) -> E {
     }
 }
 
-fn var(name: &str) -> Option<String> {
+pub(super) fn var(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
-}
-
-/// Runs what blocks on a thread of its own.
-fn apart<T: Send + 'static>(
-    run: impl FnOnce() -> T + Send + 'static,
-) -> Result<oneshot::Receiver<T>, OtlpError> {
-    let (done, ended) = oneshot::channel();
-    let run = move || drop(done.send(run()));
-    match thread::Builder::new().name("pool-otlp-end".into()).spawn(run) {
-        Ok(_) => Ok(ended),
-        Err(error) => Err(OtlpError(error.to_string())),
-    }
-}
-
-/// A runtime on a thread of its own, for the connections to the collector: the SDK sends from threads
-/// that have none, and the application's may stand still, or be gone before all is sent.
-struct Runtime {
-    handle: Handle,
-    _until: oneshot::Sender<()>,
-}
-
-impl Runtime {
-    fn start() -> Result<Self, OtlpError> {
-        let wrong = |error: std::io::Error| OtlpError(error.to_string());
-        let runtime = Builder::new_current_thread().enable_all().build().map_err(wrong)?;
-        let handle = runtime.handle().clone();
-        let (until, dropped) = oneshot::channel::<()>();
-        let run = move || {
-            let _ = runtime.block_on(dropped);
-        };
-        thread::Builder::new().name("pool-otlp".into()).spawn(run).map_err(wrong)?;
-        Ok(Self { handle, _until: until })
-    }
-
-    fn client(&self, signal: &str) -> Client {
-        let own = var(&format!("OTEL_EXPORTER_OTLP_{signal}_TIMEOUT"));
-        let millis = own.or_else(|| var("OTEL_EXPORTER_OTLP_TIMEOUT"));
-        let millis = millis.and_then(|text| text.trim().parse().ok()).unwrap_or(10_000);
-        let client = HyperClient::with_default_connector(Duration::from_millis(millis), None);
-        Client { handle: self.handle.clone(), client }
-    }
-}
-
-/// Sends from threads that have no runtime.
-#[derive(Debug)]
-struct Client {
-    handle: Handle,
-    client: HyperClient,
-}
-
-#[async_trait]
-impl HttpClient for Client {
-    async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let client = self.client.clone();
-        self.handle.spawn(async move { client.send_bytes(request).await }).await?
-    }
 }
 
 #[cfg(test)]

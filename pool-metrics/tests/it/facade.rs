@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use pool_core::ManagedPool;
-use pool_metrics::facade::{self, Facade};
+use pool_metrics::facade::Facade;
 use pool_metrics::{Kind, Monitor};
 use pool_sql::{Outcome, Statement};
 use pool_testkit::FakeServer;
@@ -29,11 +29,11 @@ async fn every_family_gets_there_under_its_name() {
     rounds(&pool, 3).await;
     let _held = pool.acquire().await.unwrap();
     let statement = Statement::new("sqlite").with_operation("list_plots");
-    for observer in [monitor.statements_observer(), recorded] {
+    for observer in [monitor.statements_observer(), recorded.clone()] {
         observer.finished(&statement, &Outcome::new(ms(3)));
     }
-    facade::publish(&monitor);
-    facade::publish(&monitor); // and nothing is counted twice
+    recorded.publish();
+    recorded.publish(); // and nothing is counted twice
 
     let mut by_name = BTreeMap::new();
     for (key, _, _, value) in told.snapshot().into_vec() {
@@ -70,12 +70,24 @@ async fn every_family_gets_there_under_its_name() {
         let may_miss = family.kind == Kind::Histogram && family.name.starts_with("shop_db_pool_");
         assert!(is_there || may_miss, "{}", family.name);
     }
+
+    // What is watched no longer is not said to be as it was.
+    monitor.forget("plots");
+    recorded.publish();
+    let now = told.snapshot().into_vec();
+    let gauge = |name: &str| {
+        let of_it = now.iter().find(|(key, ..)| key.key().name() == name).unwrap();
+        let DebugValue::Gauge(value) = of_it.3 else { panic!("{name}") };
+        value.into_inner()
+    };
+    assert!(gauge("shop_db_pool_connections_active").is_nan());
+    assert!(gauge("shop_db_pool_health_status").is_nan());
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_with_the_monitor() {
     let monitor = Monitor::new();
-    let task = tokio::spawn(facade::run(&monitor));
+    let task = tokio::spawn(Arc::new(Facade::new(&monitor)).run());
     sleep(secs(5)).await;
     assert!(!task.is_finished());
     drop(monitor);

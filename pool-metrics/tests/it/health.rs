@@ -48,8 +48,9 @@ async fn closed() {
     pool.close(secs(1)).await;
     on(&monitor, Indicator::Closed);
     assert_eq!(monitor.health().status, Status::Unhealthy);
-    let (_, _again) = watched(&monitor, 2, |builder| builder);
-    assert_eq!(monitor.health().status, Status::Healthy, "another pool has taken its place");
+    drop(pool);
+    assert_eq!(monitor.health().status, Status::Healthy, "nobody has a handle: nobody needs it");
+    assert!(monitor.names().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,9 +64,18 @@ async fn unreachable() {
     on(&monitor, Indicator::FailingConnects);
     assert_eq!(monitor.health().status, Status::Unhealthy);
 
+    // As long as it lasts, also when nobody asks.
+    pass(&monitor, 100).await;
+    on(&monitor, Indicator::Unreachable);
+    off(&monitor, Indicator::FailingConnects);
+
     server.always(Op::Connect, Behaviour::Ok);
     rounds(&pool, 1).await;
     off(&monitor, Indicator::Unreachable);
+    server.next(Op::Connect, [FAIL]);
+    pool.invalidate_all();
+    rounds(&pool, 1).await;
+    off(&monitor, Indicator::Unreachable); // it has succeeded since
     on(&monitor, Indicator::FailingConnects); // within the window
     forgotten(&monitor).await;
 }
@@ -74,10 +84,13 @@ async fn unreachable() {
 async fn exhausted_and_slow() {
     let monitor = Monitor::new();
     let (_, pool) = watched(&monitor, 1, |builder| builder.acquire_timeout(secs(1)));
+    monitor.sample();
     let guard = pool.acquire().await.unwrap();
     off(&monitor, Indicator::Exhausted);
     pool.acquire().await.unwrap_err();
-    off(&monitor, Indicator::Exhausted); // nobody is without one now
+    on(&monitor, Indicator::Exhausted);
+    pass(&monitor, 3).await;
+    off(&monitor, Indicator::Exhausted); // nobody has been without one since
     let waiter = tokio::spawn({
         let pool = pool.clone();
         async move { pool.acquire().within(secs(10)).await.map(drop) }
@@ -86,11 +99,11 @@ async fn exhausted_and_slow() {
     on(&monitor, Indicator::Exhausted);
     on(&monitor, Indicator::ConnectionWaits); // who is first has waited for more than 100 ms
     assert_eq!(monitor.health().status, Status::Unhealthy);
-    sleep(ms(500)).await;
+    sleep(ms(900)).await;
     drop(guard);
     waiter.await.unwrap().unwrap();
     off(&monitor, Indicator::Exhausted);
-    on(&monitor, Indicator::SlowAcquire); // of two acquires one waited for 650 ms
+    on(&monitor, Indicator::SlowAcquire); // of two acquires one waited for a second
     off(&monitor, Indicator::ConnectionWaits); // one wait is none to speak of
     forgotten(&monitor).await;
 }
@@ -101,12 +114,14 @@ async fn connection_waits() {
     let (_, pool) = watched(&monitor, 1, |builder| builder);
     rounds(&pool, 500).await;
     off(&monitor, Indicator::ConnectionWaits);
+    short_waits(&pool, 5).await;
+    off(&monitor, Indicator::ConnectionWaits);
     let waiters: Vec<_> = (0..20)
         .map(|_| {
             let pool = pool.clone();
             tokio::spawn(async move {
                 let guard = pool.acquire().await.unwrap();
-                sleep(ms(1)).await;
+                sleep(ms(20)).await;
                 drop(guard);
             })
         })
@@ -118,6 +133,101 @@ async fn connection_waits() {
     rounds(&pool, 2_000).await;
     off(&monitor, Indicator::ConnectionWaits); // less than 1 %
     forgotten(&monitor).await;
+}
+
+/// Many at once, each of which waits for a moment.
+async fn short_waits(pool: &TestPool, millis: u64) {
+    let acquire = || {
+        let pool = pool.clone();
+        tokio::spawn(async move {
+            let guard = pool.acquire().await.unwrap();
+            sleep(ms(millis / 4)).await;
+            drop(guard);
+        })
+    };
+    for waiter in [acquire(), acquire(), acquire()] {
+        waiter.await.unwrap();
+    }
+}
+
+/// Who pings before each use does not wait for a connection.
+#[tokio::test(start_paused = true)]
+async fn a_careful_pool_is_healthy() {
+    let monitor = Monitor::new();
+    let careful = pool_core::Validation::Always;
+    let (server, pool) = watched(&monitor, 4, |builder| builder.validation(careful).min_size(4));
+    server.always(Op::Ping, Behaviour::Slow(ms(1)));
+    pool.ready().await.unwrap();
+    let mut held = Vec::new();
+    for _ in 0..4 {
+        held.push(pool.acquire().await.unwrap());
+    }
+    drop(held);
+    for _ in 0..90 {
+        monitor.sample();
+        rounds(&pool, 1).await;
+        sleep(secs(1)).await;
+        assert_eq!(monitor.health().reasons, [], "never");
+    }
+}
+
+/// SQLite has one connection that writes: that readers are well is no help to who writes.
+#[tokio::test(start_paused = true)]
+async fn the_worse_side_counts() {
+    let monitor = Monitor::new();
+    let (_, writer) = watched(&monitor, 1, |builder| builder.name("file-write"));
+    let (server, readers) = watched(&monitor, 8, |builder| builder.name("file-read"));
+    ["plots", "plots-2"].into_iter().for_each(|name| monitor.forget(name));
+    monitor.watch("file", [writer.view(), readers.view()]);
+    rounds(&readers, 3).await;
+    let leaked = writer.acquire().await.unwrap();
+    for _ in 0..20 {
+        monitor.sample();
+        writer.acquire().within(ms(500)).await.unwrap_err();
+        sleep(ms(500)).await;
+    }
+    let health = monitor.health();
+    assert!(health.is_on(Indicator::Exhausted), "{health:?}");
+    assert_eq!(health.status, Status::Unhealthy);
+    assert!(health.reasons[0].text.starts_with("file-write: 1 of 1 in use"), "{health:?}");
+    drop(leaked);
+    pass(&monitor, 3).await;
+    assert!(!monitor.health().is_on(Indicator::Exhausted));
+
+    server.always(Op::Connect, FAIL);
+    readers.invalidate_all();
+    readers.acquire().within(secs(1)).await.unwrap_err();
+    assert!(monitor.health().is_on(Indicator::Unreachable), "{:?}", monitor.health());
+}
+
+/// Nobody waits where nobody is willing to: they are refused all the same.
+#[tokio::test(start_paused = true)]
+async fn exhausted_for_who_does_not_wait() {
+    let monitor = Monitor::new();
+    let (_, pool) = watched(&monitor, 2, |builder| builder);
+    let held = (pool.acquire().await.unwrap(), pool.acquire().await.unwrap());
+    for _ in 0..5 {
+        monitor.sample();
+        pool.acquire().within(ms(0)).await.unwrap_err();
+        sleep(secs(1)).await;
+    }
+    on(&monitor, Indicator::Exhausted);
+    pass(&monitor, 3).await;
+    off(&monitor, Indicator::Exhausted); // nobody has asked since
+    drop(held);
+    forgotten(&monitor).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn suspended() {
+    let monitor = Monitor::new();
+    let (_, pool) = watched(&monitor, 2, |builder| builder);
+    rounds(&pool, 1).await;
+    pool.suspend();
+    on(&monitor, Indicator::Suspended);
+    assert_eq!(monitor.health().status, Status::Unhealthy);
+    pool.resume();
+    off(&monitor, Indicator::Suspended);
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,7 +306,7 @@ async fn failing_health_checks() {
     );
     sleep(secs(1)).await;
     let (one, other) =
-        tokio::join!(monitor.probe("plots", secs(1)), monitor.probe("plots", secs(1)));
+        tokio::join!(monitor.probe("plots", secs(1)), monitor.probe("plots", secs(5)));
     assert!(one.as_ref().unwrap().error.is_some());
     assert_eq!(one, other, "who asks at the same time is told the same");
     assert_eq!(server.calls(Op::Ping), 2);
@@ -205,6 +315,21 @@ async fn failing_health_checks() {
     server.always(Op::Ping, Behaviour::Ok);
     sleep(secs(1)).await;
     monitor.probe("plots", secs(1)).await.unwrap();
+    off(&monitor, Indicator::FailingHealthChecks);
+
+    // An old answer says nothing, and who asks in a hurry does not wait for who does not.
+    server.always(Op::Ping, Behaviour::Hang);
+    sleep(secs(1)).await;
+    let patient = monitor.probe("plots", secs(30));
+    let hurried = async {
+        sleep(ms(1)).await;
+        let begun = tokio::time::Instant::now();
+        let probe = monitor.probe("plots", secs(1)).await.unwrap();
+        assert!(probe.error.is_some() && begun.elapsed() == secs(1), "{probe:?}");
+    };
+    assert!(tokio::join!(patient, hurried).0.unwrap().error.is_some());
+    on(&monitor, Indicator::FailingHealthChecks);
+    sleep(secs(61)).await;
     off(&monitor, Indicator::FailingHealthChecks);
 }
 

@@ -114,7 +114,7 @@ async fn what_is_wrong_is_told_with_who_and_where() {
     waiter.await.unwrap();
     lines.are(&[
         "WARN pool: connect failed, class=\"transient\", error=",
-        "WARN pool: acquire failed, operation=\"list_plots\", log.rs, waited_ms=50.0, kind=\"timed_out\"",
+        "ERROR pool: acquire failed, operation=\"list_plots\", log.rs, waited_ms=50.0, kind=\"timed_out\"",
         "WARN pool: held for long: a leak?, operation=\"report\", log.rs, held_ms=",
         "WARN pool: slow acquire, log.rs, waited_ms=6000.0",
     ]);
@@ -133,7 +133,10 @@ async fn levels_are_kept() {
         let (server, pool) = logged(Log::up_to(of_log));
         server.always(Op::Connect, Behaviour::Fail(ErrorClass::Permanent));
         pool.acquire().await.unwrap_err();
-        lines.are(&["ERROR pool: connect failed for good, pool=\"plots\", error="]);
+        lines.are(&[
+            "ERROR pool: connect failed for good, pool=\"plots\", error=",
+            "ERROR pool: acquire failed, kind=\"connect\"",
+        ]);
     }
 }
 
@@ -151,6 +154,6 @@ fn statements_are_told_without_their_text() {
     lines.are(&[
         "INFO pool: statement, system=\"sqlite\", operation=\"find\", took_ms=9.0, rows=3",
         "WARN pool: slow statement",
-        "WARN pool: statement failed, error=SQLITE_BUSY",
+        "ERROR pool: statement failed, error=SQLITE_BUSY",
     ]);
 }

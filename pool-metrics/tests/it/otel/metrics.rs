@@ -146,11 +146,13 @@ async fn values_are_those_of_the_pools_at_each_collection() {
     }
     drop(held);
 
+    // What a pool did until it was forgotten is not.
     monitor.forget("plots");
     assert!(flush(&otlp).await);
     let exported = receiver.received.metrics();
-    assert_eq!(number(&exported, "db.client.connection.max", "plots", ""), 7);
+    assert_eq!(number(&exported, "db.client.connection.max", "plots-2", ""), 7);
     assert_eq!(numbers(&exported, "db.client.connection.max").len(), 1);
+    agree(&durations(&exported, "db.client.connection.use_time")[0], &pool.statistics().usage);
 }
 
 #[tokio::test(flavor = "multi_thread")]
