@@ -31,6 +31,7 @@ use crate::{BoxError, Holder, ManagedGuard, Manager, PoolConfig};
 /// let pool = ManagedPool::builder(Numbers).name("plots").build()?;
 /// let seen: Vec<PoolView> = vec![pool.view()];
 /// assert_eq!(seen[0].name(), "plots");
+/// assert!(seen[0].is_same(&pool.view()));
 /// drop(pool);
 /// assert!(seen[0].is_gone());
 /// # Ok::<(), pool_core::ConfigError>(())
@@ -46,6 +47,11 @@ impl PoolView {
     /// The pool's name.
     pub fn name(&self) -> &str {
         self.0.name()
+    }
+
+    /// Whether both look at the same pool, and not at two of the same name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
     }
 
     /// Whether the pool's last handle is gone: nobody will ask it for a connection again.

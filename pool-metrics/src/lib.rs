@@ -50,6 +50,7 @@
 //! | `events` | the last events worth a line |
 //! | `health` | [`Health`]: the indicators, their definitions and what follows from them |
 //! | `families` | all metrics with their names, types and samples |
+//! | `otel` | the same on OpenTelemetry's API; spans; an exporter by OTLP |
 //! | `json` | what the endpoints say, for any web framework |
 //! | `http` | the endpoints, for axum, and a server of their own |
 //! | `prometheus` | the families as Prometheus reads them |
@@ -76,6 +77,8 @@ pub mod json;
 mod log;
 mod monitor;
 mod operations;
+#[cfg(feature = "opentelemetry")]
+pub mod otel;
 #[cfg(feature = "prometheus")]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;

@@ -244,6 +244,11 @@ impl Monitor {
         }
     }
 
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn statements_by_end(&self) -> Vec<crate::statements::Ends> {
+        self.0.recorded.statements.by_end()
+    }
+
     pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
         self.0.recorded.statements.read()
     }

@@ -80,6 +80,12 @@ impl Watched {
         self.sides.iter().map(|side| side.name.as_str())
     }
 
+    /// Its pools by the names that [`side_names`](Self::side_names) tells.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn views(&self) -> impl Iterator<Item = (&str, &PoolView)> {
+        self.sides.iter().map(|side| (side.name.as_str(), &side.view))
+    }
+
     /// Whether nobody has a handle to any of its pools.
     pub(crate) fn is_gone(&self) -> bool {
         self.sides.iter().all(|side| side.view.is_gone())

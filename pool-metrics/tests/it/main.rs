@@ -8,6 +8,8 @@ mod http;
 #[cfg(feature = "log")]
 mod log;
 mod operating;
+#[cfg(feature = "otlp")]
+mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
 mod support;
