@@ -154,6 +154,7 @@ esac
 need postgres postgresql
 need mariadbd mariadb-server
 need pgbouncer pgbouncer
+need promtool prometheus
 
 say "tests, all features"
 cargo test --workspace --all-features
@@ -164,7 +165,7 @@ cargo test -p pool-core --lib
 
 say "pool-any with every combination of features"
 combinations=("")
-for feature in sqlite postgres mysql serde; do
+for feature in sqlite postgres mysql serde metrics; do
     for others in "${combinations[@]}"; do combinations+=("$others $feature"); done
 done
 for features in "${combinations[@]}"; do

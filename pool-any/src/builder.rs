@@ -37,6 +37,8 @@ one_of! {
 pub struct AnyBuilder {
     making: Making,
     loaded: Loaded,
+    #[cfg(feature = "metrics")]
+    monitor: Option<pool_metrics::Monitor>,
 }
 
 impl AnyBuilder {
@@ -72,7 +74,15 @@ impl AnyBuilder {
         };
         let config = loaded.config.clone();
         let making = each_into!(Making, making, it => Making(it.config(|_| config)));
-        Ok(Self { making, loaded })
+        let builder = Self {
+            making,
+            loaded,
+            #[cfg(feature = "metrics")]
+            monitor: None,
+        };
+        #[cfg(feature = "metrics")]
+        let builder = builder.logged();
+        Ok(builder)
     }
 
     /// All settings, where each comes from, and what is odd about them.
@@ -133,10 +143,47 @@ impl AnyBuilder {
         Self { making, ..self }
     }
 
-    /// Is told of every statement.
+    /// Is told of every statement, and of the end of every transaction.
     pub fn observer(self, observer: Arc<dyn StatementObserver>) -> Self {
         let making = each_into!(Making, self.making, it => Making(it.observer(observer)));
         Self { making, ..self }
+    }
+
+    /// Lets a monitor watch the pool, under the pool's name, and be told of it and its statements;
+    /// unless the settings say that no metrics are wanted.
+    #[cfg(feature = "metrics")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+    pub fn monitor(self, monitor: &pool_metrics::Monitor) -> Self {
+        if !self.loaded.metrics() {
+            return self;
+        }
+        let builder = self.metrics(monitor.metrics()).observer(monitor.statements_observer());
+        Self { monitor: Some(monitor.clone()), ..builder }
+    }
+
+    /// With the log that the settings ask for, if they do.
+    #[cfg(feature = "metrics")]
+    fn logged(self) -> Self {
+        use pool_config::LogLevel;
+        use tracing::Level;
+
+        let of_statements = match self.loaded.log_level() {
+            None | Some(LogLevel::Silent) => None,
+            Some(LogLevel::Error) => Some(Level::ERROR),
+            Some(LogLevel::Warn) => Some(Level::WARN),
+            Some(LogLevel::Info) => Some(Level::INFO),
+            Some(_) => Some(Level::DEBUG),
+        };
+        let of_events = if self.loaded.log_events() { Some(Level::DEBUG) } else { of_statements };
+        let log = |level| Arc::new(pool_metrics::Log::up_to(level));
+        let builder = match of_events {
+            Some(level) => self.metrics(log(level)),
+            None => self,
+        };
+        match of_statements {
+            Some(level) => builder.observer(log(level)),
+            None => builder,
+        }
     }
 
     /// Makes the pool and waits until it is ready: its minimums are open, or one connection if there
@@ -145,7 +192,12 @@ impl AnyBuilder {
     /// # Errors
     /// If no connection can be opened within the `acquire_timeout`.
     pub async fn build(self) -> Result<AnyPool, AnyError> {
-        each!(Making, self.making, builder => Ok(builder.build().await?.into()))
+        let pool: AnyPool = each!(Making, self.making, builder => builder.build().await?.into());
+        #[cfg(feature = "metrics")]
+        if let Some(monitor) = self.monitor {
+            monitor.watch(&self.loaded.config.name, pool.views());
+        }
+        Ok(pool)
     }
 }
 

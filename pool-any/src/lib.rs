@@ -92,6 +92,9 @@ pub use error::{AnyError, AnyErrorKind};
 pub use pool::AnyPool;
 pub use pool_config::{self, Backend, Loader};
 pub use pool_core::{self, AcquireError, AcquireErrorKind, CloseReport, Holder, Snapshot};
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub use pool_metrics as metrics;
 #[cfg(feature = "mysql")]
 pub use pool_mysql as mysql;
 #[cfg(feature = "postgres")]

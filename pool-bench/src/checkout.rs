@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use crate::contest::{self, Contest, Figure, Options, figure};
 use crate::pools::{
     Bare, Bb8, Blocking, Deadpool, FastPool, Mobc, Observed, Ours, Pool, R2d2, Semaphored,
-    Settings, Sqlx,
+    Settings, Sqlx, Watched,
 };
 use crate::report::Report;
 use crate::server::Server;
@@ -24,6 +24,8 @@ pub(crate) fn run(options: &Options) -> Report {
     for tasks in [1, cores] {
         enter::<Ours>(&mut contest, &runtime, tasks);
         enter::<Observed>(&mut contest, &runtime, tasks);
+        enter::<Watched<false>>(&mut contest, &runtime, tasks);
+        enter::<Watched<true>>(&mut contest, &runtime, tasks);
         enter::<Bb8>(&mut contest, &runtime, tasks);
         enter::<Deadpool>(&mut contest, &runtime, tasks);
         enter::<FastPool>(&mut contest, &runtime, tasks);
@@ -94,9 +96,10 @@ fn mean(sum: f64, of: usize) -> Vec<Figure> {
     vec![figure("checkout", "ns", sum / of as f64)]
 }
 
-const COUNTED: [&str; 6] = [
+const COUNTED: [&str; 7] = [
     Ours::NAME,
     Observed::NAME,
+    Watched::<false>::NAME,
     Bb8::NAME,
     Deadpool::NAME,
     FastPool::NAME,
@@ -136,6 +139,7 @@ pub(crate) fn one(pool: &str, times: &str) -> std::process::ExitCode {
         match pool {
             Ours::NAME => repeat::<Ours>(times).await,
             Observed::NAME => repeat::<Observed>(times).await,
+            name if name == Watched::<false>::NAME => repeat::<Watched<false>>(times).await,
             Bb8::NAME => repeat::<Bb8>(times).await,
             Deadpool::NAME => repeat::<Deadpool>(times).await,
             FastPool::NAME => repeat::<FastPool>(times).await,

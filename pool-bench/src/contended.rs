@@ -15,7 +15,9 @@ use tokio::sync::Barrier;
 use tokio::task::yield_now;
 
 use crate::contest::{self, Contest, Figure, Options, figure};
-use crate::pools::{Bb8, Deadpool, FastPool, Mobc, Ours, Pool, Semaphored, Settings, Sqlx};
+use crate::pools::{
+    Bb8, Deadpool, FastPool, Mobc, Ours, Pool, Semaphored, Settings, Sqlx, Watched,
+};
 use crate::report::Report;
 use crate::server::Server;
 
@@ -98,6 +100,7 @@ pub(crate) fn run(options: &Options) -> Report {
 
 fn enter_all(contest: &mut Contest, runtime: &Rc<Runtime>, case: &str, load: Load) {
     enter::<Ours>(contest, runtime, case, load);
+    enter::<Watched<true>>(contest, runtime, case, load);
     enter::<Bb8>(contest, runtime, case, load);
     enter::<Deadpool>(contest, runtime, case, load);
     enter::<FastPool>(contest, runtime, case, load);

@@ -66,6 +66,7 @@ impl Snapshot {
             closing: 0,
             waiting: 0,
             oldest_waiter: None,
+            failing: false,
             suspended: false,
             closed: false,
             counts: Counts::default(),

@@ -237,6 +237,17 @@ pub enum ErrorClass {
     Transient,
 }
 
+impl ErrorClass {
+    /// The class as it is named in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Permanent => "permanent",
+            Self::Saturated => "saturated",
+            Self::Transient => "transient",
+        }
+    }
+}
+
 /// How long the server lets a connection be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

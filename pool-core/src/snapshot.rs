@@ -38,6 +38,8 @@ pub struct Snapshot {
     pub waiting: u32,
     /// How long the first of them has waited.
     pub oldest_waiter: Option<Duration>,
+    /// The last connect failed: none has succeeded since.
+    pub failing: bool,
     /// Hand-outs are suspended.
     pub suspended: bool,
     /// The pool is closed.
@@ -285,8 +287,8 @@ pub struct Statistics {
 
 impl Statistics {
     /// Adds what another pool tells, as the other side of the same database: sizes, connections and
-    /// counts are added up, `oldest_waiter` is the longer wait of both; suspended or closed it is if
-    /// both are.
+    /// counts are added up, `oldest_waiter` is the longer wait of both; failing it is if one of them
+    /// is, suspended or closed if both are.
     pub fn merge(&mut self, other: &Self) {
         let (own, others) = (&mut self.snapshot, &other.snapshot);
         for (own, others) in [
@@ -305,6 +307,7 @@ impl Statistics {
             *own = own.saturating_add(others);
         }
         own.oldest_waiter = own.oldest_waiter.max(others.oldest_waiter);
+        own.failing |= others.failing;
         own.suspended &= others.suspended;
         own.closed &= others.closed;
         own.counts = own.counts.each(&others.counts, u64::saturating_add);

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -30,8 +31,9 @@ use crate::{BoxError, Holder, ManagedGuard, Manager, PoolConfig};
 /// let pool = ManagedPool::builder(Numbers).name("plots").build()?;
 /// let seen: Vec<PoolView> = vec![pool.view()];
 /// assert_eq!(seen[0].name(), "plots");
+/// assert!(seen[0].is_same(&pool.view()));
 /// drop(pool);
-/// assert!(seen[0].snapshot().closed);
+/// assert!(seen[0].is_gone());
 /// # Ok::<(), pool_core::ConfigError>(())
 /// ```
 #[derive(Clone)]
@@ -45,6 +47,16 @@ impl PoolView {
     /// The pool's name.
     pub fn name(&self) -> &str {
         self.0.name()
+    }
+
+    /// Whether both look at the same pool, and not at two of the same name.
+    pub fn is_same(&self, other: &Self) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
+    }
+
+    /// Whether the pool's last handle is gone: nobody will ask it for a connection again.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone()
     }
 
     /// The pool at this moment.
@@ -95,6 +107,7 @@ impl fmt::Debug for PoolView {
 /// What there is to see of a pool without knowing its manager.
 trait Seen: Send + Sync {
     fn name(&self) -> &str;
+    fn is_gone(&self) -> bool;
     fn snapshot(&self) -> Snapshot;
     fn statistics(&self) -> Statistics;
     fn holders(&self) -> Vec<Holder>;
@@ -106,6 +119,10 @@ trait Seen: Send + Sync {
 impl<M: Manager> Seen for Shared<M> {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn is_gone(&self) -> bool {
+        self.handles.load(Ordering::Relaxed) == 0
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -116,8 +116,12 @@ impl Buckets {
     }
 
     pub(crate) fn since(&self, earlier: &Self) -> Self {
-        let counts = std::array::from_fn(|i| self.counts[i].saturating_sub(earlier.counts[i]));
-        Self { counts, sum: self.sum.saturating_sub(earlier.sum), max: self.max }
+        let counts: [u64; _] =
+            std::array::from_fn(|i| self.counts[i].saturating_sub(earlier.counts[i]));
+        // The longest of all may be from before: then it is the bound of the last bucket filled since.
+        let bound = |i| BOUNDS.get(i).copied().unwrap_or(u64::MAX);
+        let max = counts.iter().rposition(|n| *n > 0).map_or(0, |i| self.max.min(bound(i)));
+        Self { counts, sum: self.sum.saturating_sub(earlier.sum), max }
     }
 
     pub(crate) fn merge(&mut self, other: &Self) {
@@ -155,6 +159,8 @@ mod tests {
         assert_eq!((read.count(), read.sum()), (5, Duration::from_millis(706)));
         assert_eq!(read.quantile(0.6), Duration::from_micros(2500));
         assert_eq!(read.quantile(1.0), Duration::from_millis(700));
-        assert_eq!(read.since(&read).count(), 0);
+        assert_eq!((read.since(&read).count(), read.since(&read).max()), (0, Duration::ZERO));
+        shared.record(Duration::from_micros(900));
+        assert_eq!(shared.read().since(&read).max(), Duration::from_millis(1));
     }
 }

@@ -4,7 +4,9 @@
 //! Two sets. Those of OpenTelemetry's semantic conventions for database client metrics (v1.44), under
 //! their names in Prometheus' form: `db_client_connection_count` and its kin. And ours, for what these
 //! lack, `db_pool_..` behind a prefix of the application's choice. Names keep to Prometheus' rules: base
-//! units, `_total` for what only grows.
+//! units, `_total` for what only grows. Labels are short in both sets: `pool` (the pool's name),
+//! `state`, `operation`, `system`, where the conventions have `db_client_connection_pool_name` and so
+//! on.
 
 mod list;
 

@@ -6,14 +6,17 @@
 //! last answer counts here too.
 //!
 //! * **Unhealthy**: requests that need this database fail now. [`Indicator::Closed`],
-//!   [`Indicator::Unreachable`], [`Indicator::Exhausted`].
+//!   [`Indicator::Suspended`], [`Indicator::Unreachable`], [`Indicator::Exhausted`]: of any side, as
+//!   SQLite's writer is no less needed for its readers being well.
 //! * **Degraded**: it works, and something should be looked at. Any other indicator.
 //! * **Healthy**: none.
 
 use std::fmt;
 use std::time::Duration;
 
-use pool_core::Statistics;
+use pool_core::Snapshot;
+
+use crate::history::{Window, refused};
 
 /// How a database is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -76,15 +79,19 @@ macro_rules! indicators {
 indicators! {
     /// The pool is closed.
     Closed, "closed", Unhealthy;
+    /// Hand-outs are suspended.
+    Suspended, "suspended", Unhealthy;
     /// No connection is open that could serve, and the last connect failed.
     Unreachable, "unreachable", Unhealthy;
-    /// Acquires timed out or were refused for the queue's length in the window, and now every
-    /// connection is in use and somebody waits, or none may be opened.
+    /// Acquires timed out or were refused for the queue's length in the window, and now there is no
+    /// connection to be had, none can be opened, and somebody waits or was refused in the last
+    /// seconds.
     Exhausted, "exhausted", Unhealthy;
-    /// At least ten acquires had to wait, and more than the allowed share of all (1 %); or somebody
-    /// has waited for longer than the allowed mean (100 ms) now.
+    /// At least ten acquires waited for longer than 10 ms or went without, and more than the allowed
+    /// share of all (1 %); or somebody has waited for longer than the allowed mean (100 ms) now.
     ConnectionWaits, "connection_waits", Degraded;
-    /// On the mean over the window more than the allowed share (80 %) of `max_size` was in use.
+    /// On the mean over the window, or the half of it that there is yet, more than the allowed share
+    /// (80 %) of `max_size` was in use.
     HighUtilization, "high_utilization", Degraded;
     /// More connections ended on their own account in the window than the pool may have: each was
     /// replaced more than once. Those that ended since the pool was closed, made smaller or
@@ -93,11 +100,13 @@ indicators! {
     /// Connections were closed for being idle or surplus, and as many opened again, at least half of
     /// `max_size` and two: `idle_timeout` or `max_idle` is too small.
     IdleTimeoutIssues, "idle_timeout_issues", Degraded;
-    /// Of at least ten acquires less than the allowed share (80 %) got a connection used before.
+    /// Of at least ten acquires less than the allowed share (80 %) got a connection used before, and
+    /// more than `max_size` got a new one.
     LowHitRate, "low_hit_rate", Degraded;
-    /// The mean wait of the acquires that got a connection was longer than allowed (100 ms).
+    /// The mean wait of the acquires that got a connection was longer than allowed (100 ms), of at
+    /// least ten or of at least a second in all.
     SlowAcquire, "slow_acquire", Degraded;
-    /// The last health check failed, or connections were found dead by a ping.
+    /// The last health check, if it was in the window, failed; or connections were found dead by a ping.
     FailingHealthChecks, "failing_health_checks", Degraded;
     /// Connects failed in the window.
     FailingConnects, "failing_connects", Degraded;
@@ -115,7 +124,9 @@ impl fmt::Display for Indicator {
 pub struct Thresholds {
     /// Over how long; 60 s.
     pub window: Duration,
-    /// The share of acquires that may have to wait; 0.01.
+    /// From where on a wait is one to speak of; 10 ms.
+    pub wait: Duration,
+    /// The share of acquires that may have to wait that long; 0.01.
     pub waits: f64,
     /// The share of `max_size` that may be in use on the mean; 0.8.
     pub utilization: f64,
@@ -129,6 +140,7 @@ impl Default for Thresholds {
     fn default() -> Self {
         Self {
             window: Duration::from_secs(60),
+            wait: Duration::from_millis(10),
             waits: 0.01,
             utilization: 0.8,
             hit_rate: 0.8,
@@ -183,14 +195,17 @@ pub struct Probe {
     pub error: Option<String>,
 }
 
+/// Waits of this length together are worth a look, however few they are.
+const A_LOT: Duration = Duration::from_secs(1);
+
 /// What the indicators are computed from.
 pub(crate) struct Seen<'a> {
     pub(crate) pool: &'a str,
-    pub(crate) window: &'a Statistics,
-    pub(crate) utilization: f64,
+    pub(crate) window: &'a Window,
     /// How long ago the last connect failed.
     pub(crate) last_failure: Option<Duration>,
-    pub(crate) probe: Option<&'a Probe>,
+    /// How long ago the last health check was, and how it went.
+    pub(crate) probe: Option<(Duration, &'a Probe)>,
 }
 
 /// Which indicators are on.
@@ -205,39 +220,42 @@ pub(crate) fn judge(seen: &Seen<'_>, allowed: &Thresholds) -> Health {
 impl Indicator {
     /// What was seen, if it is on.
     fn judge(self, seen: &Seen<'_>, allowed: &Thresholds) -> Option<String> {
-        let (now, counts) = (&seen.window.snapshot, &seen.window.snapshot.counts);
+        if self.status() == Status::Unhealthy {
+            let sides = seen.window.sides.iter().zip(&seen.window.refused_lately);
+            return sides.into_iter().find_map(|(side, lately)| {
+                let text = self.judge_side(&side.snapshot, *lately, seen.last_failure)?;
+                let name = &side.snapshot.name;
+                Some(if seen.window.sides.len() > 1 { format!("{name}: {text}") } else { text })
+            });
+        }
+        let between = &seen.window.between;
+        let (now, counts) = (&between.snapshot, &between.snapshot.counts);
         let ended = &counts.ended;
-        let failures =
-            counts.connect_permanent + counts.connect_saturated + counts.connect_transient;
-        let usable = now.idle + now.in_use + now.validating + now.resetting;
         let percent = |share: f64| format!("{:.0} %", share * 100.0);
         let on = |is_on: bool, text: &dyn Fn() -> String| is_on.then(text);
         match self {
-            Self::Closed => on(now.closed, &|| "the pool is closed".to_owned()),
-            Self::Unreachable => on(!now.closed && usable == 0 && failures > 0, &|| {
-                let ago = seen.last_failure.unwrap_or_default().as_secs();
-                format!("no connection, and {failures} connects failed, the last {ago} s ago")
-            }),
-            Self::Exhausted => {
-                let refused = counts.timed_out + counts.shed;
-                let full = now.waiting > 0 && now.idle == 0 && now.in_use >= now.max_size;
-                on(refused > 0 && full, &|| {
-                    let (in_use, waiting) = (now.in_use, now.waiting);
-                    format!("all {in_use} in use, {waiting} waiting, {refused} went without")
-                })
-            }
             Self::ConnectionWaits => {
-                let share = counts.waited as f64 / counts.acquired.max(1) as f64;
+                let long = between.wait.buckets().filter(|(bound, _)| *bound > allowed.wait);
+                let long = long.map(|(_, n)| n).sum::<u64>() + refused(counts);
+                let share = long as f64 / (counts.acquired + refused(counts)).max(1) as f64;
                 let oldest = now.oldest_waiter.unwrap_or_default();
-                let often = counts.waited >= 10 && share > allowed.waits;
+                let often = long >= 10 && share > allowed.waits;
                 on(often || oldest > allowed.acquire, &|| {
-                    let (waited, waiting) = (counts.waited, now.waiting);
-                    format!("{waited} acquires waited ({}), {waiting} wait now", percent(share))
+                    let (from, oldest) = (allowed.wait.as_millis(), oldest.as_millis());
+                    let (share, waiting) = (percent(share), now.waiting);
+                    format!(
+                        "{long} acquires ({share}) waited over {from} ms or in vain; {waiting} wait \
+                         now, up to {oldest} ms"
+                    )
                 })
             }
-            Self::HighUtilization => on(seen.utilization > allowed.utilization, &|| {
-                format!("{} in use on the mean", percent(seen.utilization))
-            }),
+            Self::HighUtilization => {
+                let (mean, is_long) =
+                    (seen.window.utilization, seen.window.length >= allowed.window / 2);
+                on(is_long && mean > allowed.utilization, &|| {
+                    format!("{} in use on the mean", percent(mean))
+                })
+            }
             Self::ConnectionChurning => {
                 let of_themselves = ended.idle
                     + ended.surplus
@@ -259,22 +277,64 @@ impl Indicator {
             }
             Self::LowHitRate => {
                 let rate = counts.hit_rate().unwrap_or(1.0);
-                on(counts.hits + counts.misses >= 10 && rate < allowed.hit_rate, &|| {
+                let is_much = counts.hits + counts.misses >= 10;
+                let is_new = counts.misses > u64::from(now.max_size);
+                on(is_much && is_new && rate < allowed.hit_rate, &|| {
                     format!("{} of acquires got a connection used before", percent(rate))
                 })
             }
             Self::SlowAcquire => {
-                let mean = seen.window.wait.mean();
-                on(mean > allowed.acquire, &|| format!("{} ms on the mean", mean.as_millis()))
+                let wait = &between.wait;
+                let (mean, is_much) = (wait.mean(), wait.count() >= 10 || wait.sum() >= A_LOT);
+                on(is_much && mean > allowed.acquire, &|| {
+                    format!("{} ms on the mean", mean.as_millis())
+                })
             }
             Self::FailingHealthChecks => {
-                let error = seen.probe.and_then(|probe| probe.error.as_deref());
+                let probe = seen.probe.filter(|(age, _)| *age <= allowed.window);
+                let error = probe.and_then(|(_, probe)| probe.error.as_deref());
                 on(error.is_some() || ended.validation > 0, &|| match error {
                     Some(error) => format!("the last check failed: {error}"),
                     None => format!("{} connections found dead", ended.validation),
                 })
             }
-            Self::FailingConnects => on(failures > 0, &|| format!("{failures} connects failed")),
+            Self::FailingConnects => {
+                let failures =
+                    counts.connect_permanent + counts.connect_saturated + counts.connect_transient;
+                on(failures > 0, &|| format!("{failures} connects failed"))
+            }
+            Self::Closed | Self::Suspended | Self::Unreachable | Self::Exhausted => None, // above
+        }
+    }
+
+    /// The same for what one side alone makes bad.
+    fn judge_side(
+        self,
+        now: &Snapshot,
+        refused_lately: u64,
+        last_failure: Option<Duration>,
+    ) -> Option<String> {
+        let usable = now.idle + now.in_use + now.validating + now.resetting;
+        match self {
+            Self::Closed => now.closed.then(|| "the pool is closed".to_owned()),
+            Self::Suspended => {
+                let waiting = now.waiting;
+                now.suspended.then(|| format!("nothing is handed out, {waiting} wait"))
+            }
+            Self::Unreachable => (!now.closed && usable == 0 && now.failing).then(|| {
+                let ago = last_failure.unwrap_or_default().as_secs();
+                format!("no connection, and the last connect failed {ago} s ago")
+            }),
+            Self::Exhausted => {
+                let none = now.idle == 0 && (now.open() >= now.max_size || now.failing);
+                let without = refused(&now.counts);
+                let still = now.waiting > 0 || refused_lately > 0;
+                (none && without > 0 && still).then(|| {
+                    let (in_use, max, waiting) = (now.in_use, now.max_size, now.waiting);
+                    format!("{in_use} of {max} in use, {waiting} waiting, {without} went without")
+                })
+            }
+            _ => None,
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! A sample is a [`Point`] for drawing, kept for [`POINTS`] samples. What a window needs besides, the
 //! pool's statistics at its beginning, is kept every twelfth of it: so the window is at most a
-//! twelfth too long, and a pool's history costs 150 KiB and not megabytes.
+//! twelfth too long, and a pool's history costs 100 KiB and not megabytes.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use pool_core::Statistics;
+use pool_core::{Counts, Statistics};
 use tokio::time::Instant;
 
 /// So many points are kept: five minutes at one each second.
@@ -43,23 +43,47 @@ pub struct Point {
     pub use_p99_seconds: f64,
 }
 
+/// A moment, and what each side told then.
+type Reading = (Instant, Vec<Statistics>);
+
 #[derive(Default)]
 pub(crate) struct History {
     points: VecDeque<Point>,
-    last: Option<(Instant, Statistics)>,
-    marks: VecDeque<(Instant, Statistics)>,
+    /// The last two samples.
+    last: VecDeque<Reading>,
+    marks: VecDeque<Reading>,
     /// The in-use share of each sample in the window.
     utilization: VecDeque<(Instant, f64)>,
 }
 
 /// What happened in the window.
 pub(crate) struct Window {
-    /// Counts and times of the window; sizes and connections as they are now.
+    /// Counts and times of the window for each side; sizes and connections as they are now.
+    pub(crate) sides: Vec<Statistics>,
+    /// All sides together.
     pub(crate) between: Statistics,
     /// The mean share of `max_size` in use over the samples of the window, the present one too.
     pub(crate) utilization: f64,
     /// How long the window is: shorter in the beginning.
     pub(crate) length: Duration,
+    /// How many acquires each side refused since the last sample but one.
+    pub(crate) refused_lately: Vec<u64>,
+}
+
+/// All sides of a database, of which there is at least one.
+pub(crate) fn together(sides: &[Statistics]) -> Statistics {
+    let mut all = sides[0].clone();
+    sides[1..].iter().for_each(|side| all.merge(side));
+    all
+}
+
+/// Acquires that got nothing since there were too few connections.
+pub(crate) fn refused(counts: &Counts) -> u64 {
+    counts.timed_out + counts.shed
+}
+
+fn since(now: &[Statistics], then: &Reading) -> Vec<Statistics> {
+    now.iter().zip(&then.1).map(|(now, then)| now.since(then)).collect()
 }
 
 impl History {
@@ -68,16 +92,16 @@ impl History {
         &mut self,
         now: Instant,
         unix_millis: u64,
-        read: Statistics,
+        sides: Vec<Statistics>,
         window: Duration,
     ) {
-        let since = self.last.as_ref().map(|(at, last)| (now - *at, read.since(last)));
-        let (seconds, between) = match &since {
-            Some((took, between)) => (took.as_secs_f64(), between),
-            None => (0.0, &read),
+        let all = together(&sides);
+        let (seconds, between) = match self.last.back() {
+            Some(last) => ((now - last.0).as_secs_f64(), together(&since(&sides, last))),
+            None => (0.0, all.clone()),
         };
         let per_second = |n: u64| if seconds > 0.0 { n as f64 / seconds } else { 0.0 };
-        let (state, counts) = (&read.snapshot, &between.snapshot.counts);
+        let (state, counts) = (&all.snapshot, &between.snapshot.counts);
         let point = Point {
             unix_millis,
             in_use: state.in_use,
@@ -97,9 +121,12 @@ impl History {
         self.points.push_back(point);
         self.utilization.push_back((now, state.utilization()));
         if self.marks.back().is_none_or(|(at, _)| now - *at >= window / PARTS) {
-            self.marks.push_back((now, read.clone()));
+            self.marks.push_back((now, sides.clone()));
         }
-        self.last = Some((now, read));
+        self.last.push_back((now, sides));
+        if self.last.len() > 2 {
+            self.last.pop_front();
+        }
         self.trim(now, window);
     }
 
@@ -114,20 +141,20 @@ impl History {
     }
 
     /// What happened in the window that ends now; since the start of the watch, if that is shorter.
-    pub(crate) fn window(&self, now: Instant, read: &Statistics, window: Duration) -> Window {
+    pub(crate) fn window(&self, now: Instant, read: &[Statistics], window: Duration) -> Window {
         let from = self.marks.iter().rev().find(|(at, _)| now - *at >= window);
         let from = from.or_else(|| self.marks.front());
-        let shares: Vec<f64> = self
-            .utilization
-            .iter()
-            .filter(|(at, _)| now - *at <= window)
-            .map(|(_, share)| *share)
-            .chain([read.snapshot.utilization()])
-            .collect();
+        let present = together(read).snapshot.utilization();
+        let in_window = self.utilization.iter().filter(|(at, _)| now - *at <= window);
+        let shares: Vec<f64> = in_window.map(|(_, share)| *share).chain([present]).collect();
+        let sides = from.map_or_else(|| read.to_vec(), |then| since(read, then));
+        let lately = self.last.front().map_or_else(|| read.to_vec(), |then| since(read, then));
         Window {
-            between: from.map_or_else(|| read.clone(), |(_, then)| read.since(then)),
+            between: together(&sides),
+            sides,
             utilization: shares.iter().sum::<f64>() / shares.len() as f64,
             length: from.map_or(Duration::ZERO, |(at, _)| now - *at),
+            refused_lately: lately.iter().map(|side| refused(&side.snapshot.counts)).collect(),
         }
     }
 

@@ -33,6 +33,11 @@
 //! nothing. Only what the pool cannot know is recorded as it happens: the waits of each operation,
 //! and the events.
 //!
+//! # Prometheus and Grafana
+//!
+//! Beside the source are alerts with tests (`alerts/`), a dashboard for Grafana (`grafana/`) and the
+//! [`runbook`] to which each alert links.
+//!
 //! # Rooms
 //!
 //! | room | what is in it |
@@ -45,25 +50,40 @@
 //! | `events` | the last events worth a line |
 //! | `health` | [`Health`]: the indicators, their definitions and what follows from them |
 //! | `families` | all metrics with their names, types and samples |
+//! | `otel` | the same on OpenTelemetry's API; spans; an exporter by OTLP |
 //! | `json` | what the endpoints say, for any web framework |
 //! | `http` | the endpoints, for axum, and a server of their own |
 //! | `prometheus` | the families as Prometheus reads them |
+//! | `facade` | the families for whichever exporter is behind the `metrics` facade |
+//! | `log` | what happens in pools, as events of `tracing` |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buckets;
 mod events;
+#[cfg(feature = "facade")]
+#[cfg_attr(docsrs, doc(cfg(feature = "facade")))]
+pub mod facade;
 mod families;
 mod health;
 mod history;
 #[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 #[cfg(feature = "json")]
+#[cfg_attr(docsrs, doc(cfg(feature = "json")))]
 pub mod json;
+#[cfg(feature = "log")]
+mod log;
 mod monitor;
 mod operations;
+#[cfg(feature = "opentelemetry")]
+pub mod otel;
 #[cfg(feature = "prometheus")]
+#[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]
 pub mod prometheus;
+#[doc = include_str!("../RUNBOOK.md")]
+pub mod runbook {}
 mod statements;
 mod table;
 mod watched;
@@ -73,6 +93,9 @@ pub use events::{Event, EventKind};
 pub use families::{Families, Family, Kind, Sample, Value};
 pub use health::{Health, Indicator, Probe, Reason, Status, Thresholds};
 pub use history::Point;
+#[cfg(feature = "log")]
+#[cfg_attr(docsrs, doc(cfg(feature = "log")))]
+pub use log::Log;
 pub use monitor::{Monitor, MonitorBuilder};
 pub use operations::Operation;
 pub use statements::{SlowStatement, StatementReport};

@@ -33,13 +33,19 @@ const TICK: Duration = Duration::from_secs(1);
 #[derive(Clone)]
 pub struct Monitor(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) thresholds: Thresholds,
-    pub(crate) prefix: Option<String>,
+struct Inner {
+    thresholds: Thresholds,
+    prefix: Option<String>,
     pools: Mutex<Vec<Arc<Watched>>>,
+    statements_at_reset: Mutex<Vec<StatementReport>>,
+    recorded: Arc<Recorded>,
+}
+
+/// What is recorded as it happens. Apart from the rest, since pools hold it, and the rest holds views
+/// of pools: a ring would never be freed.
+struct Recorded {
     operations: Operations,
     statements: Statements,
-    statements_at_reset: Mutex<Vec<StatementReport>>,
     events: Events,
 }
 
@@ -62,35 +68,63 @@ impl Monitor {
 
     /// Told of by a pool: for the `metrics` of its builder.
     pub fn metrics(&self) -> Arc<dyn Metrics> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Told of by connections: for the `observer` of a backend's builder.
     pub fn statements_observer(&self) -> Arc<dyn StatementObserver> {
-        self.0.clone()
+        self.0.recorded.clone()
     }
 
     /// Watches the pools of a database under this name: `[pool.view()]`, or the `views()` of a pool
-    /// with several sides. What was watched under this name is not any more.
+    /// with several sides. If another one is watched under it, this one's gets a number; which name it
+    /// is comes back. A database is forgotten when the last handle to its pools is gone.
     ///
-    /// Exported series are called by the pools' own names, so these should differ; where they do not,
-    /// the later one gets a number.
-    pub fn watch(&self, name: impl Into<String>, views: impl IntoIterator<Item = PoolView>) {
-        let (name, views) = (name.into(), views.into_iter().collect::<Vec<_>>());
+    /// Exported series are called by the pools' own names, with a number where there are two of a name.
+    /// What pools tell as it happens, events and the waits of operations, cannot be told apart then:
+    /// give pools names.
+    ///
+    /// # Panics
+    /// If there is no view.
+    pub fn watch(
+        &self,
+        name: impl Into<String>,
+        views: impl IntoIterator<Item = PoolView>,
+    ) -> String {
+        let views: Vec<PoolView> = views.into_iter().collect();
+        assert!(!views.is_empty(), "a database has at least one pool");
+        let others = self.pools(); // and those that are gone are forgotten
         let mut pools = lock(&self.0.pools);
-        pools.retain(|watched| watched.name != name);
-        if !views.is_empty() {
-            pools.push(Arc::new(Watched::new(name, views)));
+        let name = free(name.into(), |name| pools.iter().any(|other| other.name == name));
+        let mut sides: Vec<(String, PoolView)> = Vec::new();
+        for view in views {
+            let is_taken = |name: &str| {
+                sides.iter().any(|(taken, _)| taken == name)
+                    || pools.iter().any(|other| other.side_names().any(|taken| taken == name))
+            };
+            sides.push((free(view.name().to_owned(), is_taken), view));
         }
+        pools.push(Arc::new(Watched::new(name.clone(), sides)));
+        drop((pools, others));
+        name
     }
 
     /// Watches a database no longer.
     pub fn forget(&self, name: &str) {
-        lock(&self.0.pools).retain(|watched| watched.name != name);
+        self.take_out(|watched| watched.name == name);
     }
 
+    /// All but those whose pools nobody has any more; these are forgotten.
     pub(crate) fn pools(&self) -> Vec<Arc<Watched>> {
+        self.take_out(Watched::is_gone);
         lock(&self.0.pools).clone()
+    }
+
+    /// What is taken out is dropped when the lock is released: a pool, and what a user's manager does
+    /// at its end, may go with it.
+    fn take_out(&self, which: impl Fn(&Watched) -> bool) {
+        let out: Vec<_> = lock(&self.0.pools).extract_if(.., |watched| which(watched)).collect();
+        drop(out);
     }
 
     pub(crate) fn pool(&self, name: &str) -> Option<Arc<Watched>> {
@@ -106,15 +140,21 @@ impl Monitor {
     /// `tokio::spawn(monitor.run())`. Without it the window of [`health`](Self::health) begins with
     /// the last [`sample`](Self::sample).
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
-        let inner: Weak<Inner> = Arc::downgrade(&self.0);
+        let monitor = self.downgrade();
         async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            while let Some(inner) = inner.upgrade() {
-                Self(inner).sample();
+            while let Some(monitor) = monitor.upgrade() {
+                monitor.sample();
+                drop(monitor);
                 tick.tick().await;
             }
         }
+    }
+
+    /// For tasks that end with the monitor.
+    pub(crate) fn downgrade(&self) -> WeakMonitor {
+        WeakMonitor(Arc::downgrade(&self.0))
     }
 
     /// Takes a sample now.
@@ -155,7 +195,7 @@ impl Monitor {
 
     /// How each operation's acquires went, by pool and name, since the monitor was made.
     pub fn operations(&self) -> Vec<Operation> {
-        self.0.operations.read()
+        self.0.recorded.operations.read()
     }
 
     /// How each operation's statements did, by database and name, since the last
@@ -168,26 +208,27 @@ impl Monitor {
             };
             at_reset.iter().find(same).map_or_else(|| now.clone(), |then| now.since(then))
         };
-        self.0.statements.read().into_iter().map(since).collect()
+        self.0.recorded.statements.read().into_iter().map(since).collect()
     }
 
     /// The ten slowest statements since the last [`reset`](Self::reset), slowest first.
     pub fn slowest(&self) -> Vec<SlowStatement> {
-        self.0.statements.slowest()
+        self.0.recorded.statements.slowest()
     }
 
     /// The last events after this number, oldest first; 0 for all that are kept (200).
     pub fn events(&self, after: u64) -> Vec<Event> {
-        self.0.events.after(after)
+        self.0.recorded.events.after(after)
     }
 
-    /// Lets the figures of [`reports`](Self::reports) and [`statements`](Self::statements) begin anew.
-    /// What pools count, and what is exported of it, goes on: counters of a metrics server never go
+    /// Lets the [`total`](Report::total) figures of [`reports`](Self::reports), and
+    /// [`statements`](Self::statements), begin anew. The window and the health that follows from it go
+    /// on. What pools count, and what is exported of it, goes on: counters of a metrics server never go
     /// back.
     pub fn reset(&self) {
         self.pools().iter().for_each(|watched| watched.reset());
-        *lock(&self.0.statements_at_reset) = self.0.statements.read();
-        self.0.statements.forget_slowest();
+        *lock(&self.0.statements_at_reset) = self.0.recorded.statements.read();
+        self.0.recorded.statements.forget_slowest();
     }
 
     /// All metrics there are, as they are now.
@@ -195,12 +236,30 @@ impl Monitor {
         Families::read(self)
     }
 
-    pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
-        self.0.statements.read()
+    /// A name of ours, as it is exported.
+    pub(crate) fn own_name(&self, name: &str) -> String {
+        match &self.0.prefix {
+            Some(prefix) => format!("{prefix}_db_pool_{name}"),
+            None => format!("db_pool_{name}"),
+        }
     }
 
-    pub(crate) fn inner(&self) -> &Inner {
-        &self.0
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn statements_by_end(&self) -> Vec<crate::statements::Ends> {
+        self.0.recorded.statements.by_end()
+    }
+
+    pub(crate) fn statements_so_far(&self) -> Vec<StatementReport> {
+        self.0.recorded.statements.read()
+    }
+}
+
+/// A monitor, if it is there yet.
+pub(crate) struct WeakMonitor(Weak<Inner>);
+
+impl WeakMonitor {
+    pub(crate) fn upgrade(&self) -> Option<Monitor> {
+        self.0.upgrade().map(Monitor)
     }
 }
 
@@ -244,15 +303,17 @@ impl MonitorBuilder {
             thresholds: self.thresholds,
             prefix: self.prefix,
             pools: Mutex::default(),
-            operations: Operations::new(),
-            statements: Statements::new(),
             statements_at_reset: Mutex::default(),
-            events: Events::default(),
+            recorded: Arc::new(Recorded {
+                operations: Operations::new(),
+                statements: Statements::new(),
+                events: Events::default(),
+            }),
         }))
     }
 }
 
-impl Metrics for Inner {
+impl Metrics for Recorded {
     fn connected(&self, event: &Connected<'_>) {
         let text = format!("connection {} in {} ms", event.id, event.took.as_millis());
         self.events.push(event.pool, EventKind::Connected, text);
@@ -300,10 +361,19 @@ impl Metrics for Inner {
     }
 }
 
-impl StatementObserver for Inner {
+impl StatementObserver for Recorded {
     fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         self.statements.finished(statement, outcome);
     }
+}
+
+/// The name, or the first like it with a number that is not taken.
+fn free(name: String, is_taken: impl Fn(&str) -> bool) -> String {
+    if !is_taken(&name) {
+        return name;
+    }
+    let numbered = (2..).map(|n| format!("{name}-{n}"));
+    numbered.into_iter().find(|name| !is_taken(name)).expect("numbers do not end")
 }
 
 /// Locks. What a panic of somebody else has left is no reason to panic here.

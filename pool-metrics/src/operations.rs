@@ -39,11 +39,11 @@ impl Operations {
 
     #[inline]
     pub(crate) fn acquired(&self, event: &Acquired<'_>) {
-        self.0.of(event.pool, event.operation).waits.record(event.waited);
+        self.0.of(event.pool, event.operation).kept.waits.record(event.waited);
     }
 
     pub(crate) fn failed(&self, event: &AcquireFailed<'_>) {
-        self.0.of(event.pool, event.operation).failed.fetch_add(1, Ordering::Relaxed);
+        self.0.of(event.pool, event.operation).kept.failed.fetch_add(1, Ordering::Relaxed);
     }
 
     /// All so far, by pool and name.
@@ -59,6 +59,7 @@ impl Operations {
                     one.waits.merge(&waits);
                     one.failed += failed;
                 }
+                None if waits.count() + failed == 0 => {}
                 None => {
                     let (pool, operation) = (entry.of.clone(), entry.operation);
                     all.push(Operation { pool, operation, waits, failed });

@@ -8,10 +8,12 @@ use pool_sql::{Outcome, Statement};
 
 use crate::buckets::{Buckets, SharedBuckets};
 use crate::monitor::lock;
-use crate::table::Table;
+use crate::table::{REST, Table};
 
 /// So many of the slowest are kept.
 const SLOWEST: usize = 10;
+/// So many codes of errors are told apart for each operation.
+const CODES: usize = 32;
 
 /// How the statements of an operation did: those of a connection taken under this name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,9 +55,50 @@ pub(crate) struct Statements {
 
 #[derive(Default)]
 struct Kept {
+    /// Of those that did well.
     took: SharedBuckets,
-    errors: AtomicU64,
+    /// Of the others, by the error's code. They are few, and so are the codes.
+    failed: Mutex<Vec<(String, SharedBuckets)>>,
     rows: AtomicU64,
+}
+
+impl Kept {
+    #[cold]
+    fn failed(&self, code: &str, took: Duration) {
+        let mut failed = lock(&self.failed);
+        let place = |failed: &[(String, SharedBuckets)], code| {
+            failed.iter().position(|(other, _)| other == code)
+        };
+        let code = match place(&failed, code) {
+            None if failed.len() >= CODES => REST,
+            _ => code,
+        };
+        let at = place(&failed, code).unwrap_or_else(|| {
+            failed.push((code.to_owned(), SharedBuckets::default()));
+            failed.len() - 1
+        });
+        failed[at].1.record(took);
+    }
+}
+
+/// How long statements took that ended alike.
+#[derive(Clone, Debug)]
+pub(crate) struct Ends {
+    pub(crate) backend: String,
+    pub(crate) operation: Option<&'static str>,
+    /// The error's code.
+    pub(crate) error: Option<String>,
+    pub(crate) took: Buckets,
+}
+
+impl Ends {
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        self.key() == other.key()
+    }
+
+    fn key(&self) -> (&str, Option<&'static str>, Option<&str>) {
+        (&self.backend, self.operation, self.error.as_deref())
+    }
 }
 
 impl Statements {
@@ -64,10 +107,10 @@ impl Statements {
     }
 
     pub(crate) fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
-        let kept = self.table.of(statement.backend, statement.operation);
-        kept.took.record(outcome.took);
-        if outcome.error.is_some() {
-            kept.errors.fetch_add(1, Ordering::Relaxed);
+        let kept = &self.table.of(statement.backend, statement.operation).kept;
+        match &outcome.error {
+            None => kept.took.record(outcome.took),
+            Some(code) => kept.failed(code.as_str(), outcome.took),
         }
         if let Some(rows) = outcome.rows {
             kept.rows.fetch_add(rows, Ordering::Relaxed);
@@ -107,26 +150,46 @@ impl Statements {
     /// All so far, by database and name.
     pub(crate) fn read(&self) -> Vec<StatementReport> {
         let mut all: Vec<StatementReport> = Vec::new();
-        for entry in self.table.iter() {
-            let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
-            let kept = &entry.kept;
-            let (took, errors, rows) = (kept.took.read(), read(&kept.errors), read(&kept.rows));
-            let same = |one: &&mut StatementReport| {
-                (&one.backend, one.operation) == (&entry.of, entry.operation)
-            };
-            match all.iter_mut().find(same) {
-                Some(one) => {
+        for Ends { backend, operation, error, took } in self.by_end() {
+            let errors = if error.is_some() { took.count() } else { 0 };
+            match all.last_mut() {
+                Some(one) if one.backend == backend && one.operation == operation => {
                     one.took.merge(&took);
                     one.errors += errors;
-                    one.rows += rows;
                 }
-                None => {
-                    let (backend, operation) = (entry.of.clone(), entry.operation);
-                    all.push(StatementReport { backend, operation, took, errors, rows });
-                }
+                _ => all.push(StatementReport { backend, operation, took, errors, rows: 0 }),
             }
         }
-        all.sort_by(|a, b| (&a.backend, a.operation).cmp(&(&b.backend, b.operation)));
+        for entry in self.table.iter() {
+            let same = |one: &&mut StatementReport| {
+                entry.of == one.backend && entry.operation == one.operation
+            };
+            if let Some(one) = all.iter_mut().find(same) {
+                one.rows += entry.kept.rows.load(Ordering::Relaxed);
+            }
+        }
+        all
+    }
+
+    /// The durations of all so far, by database, name and how they ended.
+    pub(crate) fn by_end(&self) -> Vec<Ends> {
+        let mut all: Vec<Ends> = Vec::new();
+        let mut add = |ends: Ends| match all.iter_mut().find(|other| other.is_alike(&ends)) {
+            Some(other) => other.took.merge(&ends.took),
+            None if ends.took.count() == 0 => {}
+            None => all.push(ends),
+        };
+        for entry in self.table.iter() {
+            let ends = |error: Option<&str>, took: &SharedBuckets| Ends {
+                backend: entry.of.clone(),
+                operation: entry.operation,
+                error: error.map(str::to_owned),
+                took: took.read(),
+            };
+            add(ends(None, &entry.kept.took));
+            lock(&entry.kept.failed).iter().for_each(|(code, took)| add(ends(Some(code), took)));
+        }
+        all.sort_by(|a, b| a.key().cmp(&b.key()));
         all
     }
 }
@@ -172,6 +235,21 @@ mod tests {
         assert_eq!((read[1].took.count(), read[1].rows, read[1].errors), (9, 18, 0));
         assert_eq!(read[1].took.mean(), Duration::from_micros(5));
         assert_eq!((read[0].errors, read[0].total()), (1, Duration::from_millis(3)));
+    }
+
+    #[test]
+    fn errors_are_told_apart_and_none_is_lost() {
+        let statements = Statements::new();
+        for code in (0..100).chain([0]) {
+            let code = ErrorCode::new(format!("E{code}"));
+            let failed = Outcome::new(Duration::from_millis(1)).with_error(code);
+            statements.finished(&Statement::new("sqlite"), &failed);
+        }
+        let ends = statements.by_end();
+        let of = |code| ends.iter().find(|end| end.error.as_deref() == code).unwrap().took.count();
+        assert_eq!((of(Some("E0")), of(Some("E1")), of(Some(REST))), (2, 1, 68));
+        assert!(ends.iter().all(|end| end.error.is_some()), "none did well");
+        assert_eq!(statements.read()[0].errors, 101);
     }
 
     #[test]

@@ -4,10 +4,10 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use pool_core::{Holder, PoolConfig, PoolView, Statistics};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::health::{self, Health, Probe, Thresholds};
-use crate::history::{History, Point, Window};
+use crate::history::{self, History, Point};
 use crate::monitor::lock;
 
 /// How long the answer of a health check is good for: whoever asks meanwhile gets it too, so that
@@ -16,12 +16,19 @@ const FRESH: Duration = Duration::from_secs(1);
 
 pub(crate) struct Watched {
     pub(crate) name: String,
-    pub(crate) views: Vec<PoolView>,
+    sides: Vec<Side>,
     history: Mutex<History>,
     /// What was counted when the figures were reset.
     baseline: Mutex<Option<Statistics>>,
     probe: tokio::sync::Mutex<()>,
     probed: Mutex<Option<(Instant, Probe)>>,
+}
+
+/// One of its pools.
+struct Side {
+    /// The pool's name, or one like it if another pool under watch has that.
+    name: String,
+    view: PoolView,
 }
 
 /// A database as it is now, and how it did: since the last [`reset`](crate::Monitor::reset), and in
@@ -40,7 +47,8 @@ pub struct Report {
     pub window_length: Duration,
     /// The mean share of `max_size` in use in the window, 0 to 1.
     pub utilization: f64,
-    /// Its pools one by one, with counts and times since they were made.
+    /// Its pools one by one, with counts and times since they were made. Where two pools under watch
+    /// have one name, the later one's has a number here, as in all that is exported.
     pub sides: Vec<Statistics>,
     /// The settings of each of them.
     pub configs: Vec<Arc<PoolConfig>>,
@@ -55,11 +63,12 @@ pub struct Report {
 }
 
 impl Watched {
-    /// At least one view.
-    pub(crate) fn new(name: String, views: Vec<PoolView>) -> Self {
+    /// At least one view, with a name that no other has.
+    pub(crate) fn new(name: String, views: Vec<(String, PoolView)>) -> Self {
+        let side = |(name, view)| Side { name, view };
         Self {
             name,
-            views,
+            sides: views.into_iter().map(side).collect(),
             history: Mutex::default(),
             baseline: Mutex::default(),
             probe: tokio::sync::Mutex::default(),
@@ -67,19 +76,41 @@ impl Watched {
         }
     }
 
-    fn read(&self) -> (Vec<Statistics>, Statistics) {
-        let sides: Vec<Statistics> = self.views.iter().map(PoolView::statistics).collect();
-        let mut all = sides[0].clone();
-        sides[1..].iter().for_each(|side| all.merge(side));
+    pub(crate) fn side_names(&self) -> impl Iterator<Item = &str> {
+        self.sides.iter().map(|side| side.name.as_str())
+    }
+
+    /// Its pools by the names that [`side_names`](Self::side_names) tells.
+    #[cfg(feature = "opentelemetry")]
+    pub(crate) fn views(&self) -> impl Iterator<Item = (&str, &PoolView)> {
+        self.sides.iter().map(|side| (side.name.as_str(), &side.view))
+    }
+
+    /// Whether nobody has a handle to any of its pools.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.sides.iter().all(|side| side.view.is_gone())
+    }
+
+    fn read(&self) -> Vec<Statistics> {
+        let read = |side: &Side| {
+            let mut read = side.view.statistics();
+            read.snapshot.name.clone_from(&side.name);
+            read
+        };
+        self.sides.iter().map(read).collect()
+    }
+
+    /// All sides, under the database's name.
+    fn together(&self, sides: &[Statistics]) -> Statistics {
+        let mut all = history::together(sides);
         all.snapshot.name.clone_from(&self.name);
-        (sides, all)
+        all
     }
 
     pub(crate) fn sample(&self, now: Instant, window: Duration) {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        let (_, all) = self.read();
-        lock(&self.history).sample(now, unix_millis, all, window);
+        lock(&self.history).sample(now, unix_millis, self.read(), window);
     }
 
     pub(crate) fn points(&self) -> Vec<Point> {
@@ -87,37 +118,36 @@ impl Watched {
     }
 
     pub(crate) fn reset(&self) {
-        let (_, all) = self.read();
-        *lock(&self.baseline) = Some(all);
+        *lock(&self.baseline) = Some(self.together(&self.read()));
     }
 
     pub(crate) fn report(&self, thresholds: &Thresholds) -> Report {
         let now = Instant::now();
-        let (sides, all) = self.read();
-        let window = lock(&self.history).window(now, &all, thresholds.window);
+        let sides = self.read();
+        let mut window = lock(&self.history).window(now, &sides, thresholds.window);
+        window.between.snapshot.name.clone_from(&self.name);
+        let all = self.together(&sides);
         let total = match &*lock(&self.baseline) {
             Some(baseline) => all.since(baseline),
             None => all,
         };
-        let Window { between, utilization, length } = window;
         let last_connect_error = self.last_connect_error();
         let last_probe = lock(&self.probed).as_ref().map(|(at, probe)| (now - *at, probe.clone()));
         let last_failure = last_connect_error.as_ref().map(|(ago, _)| *ago);
         let seen = health::Seen {
             pool: &self.name,
-            window: &between,
-            utilization,
+            window: &window,
             last_failure,
-            probe: last_probe.as_ref().map(|(_, probe)| probe),
+            probe: last_probe.as_ref().map(|(age, probe)| (*age, probe)),
         };
         Report {
             name: self.name.clone(),
             health: health::judge(&seen, thresholds),
             holders: self.holders(),
-            configs: self.views.iter().map(PoolView::config).collect(),
-            window: between,
-            window_length: length,
-            utilization,
+            configs: self.sides.iter().map(|side| side.view.config()).collect(),
+            window: window.between,
+            window_length: window.length,
+            utilization: window.utilization,
             total,
             sides,
             last_connect_error,
@@ -126,27 +156,30 @@ impl Watched {
     }
 
     fn holders(&self) -> Vec<Holder> {
-        let mut all: Vec<Holder> = self.views.iter().flat_map(PoolView::holders).collect();
+        let mut all: Vec<Holder> = self.sides.iter().flat_map(|side| side.view.holders()).collect();
         all.sort_by_key(|holder| std::cmp::Reverse(holder.count));
         all
     }
 
     fn last_connect_error(&self) -> Option<(Duration, String)> {
-        let all = self.views.iter().filter_map(PoolView::last_connect_error);
+        let all = self.sides.iter().filter_map(|side| side.view.last_connect_error());
         all.min_by_key(|(ago, _)| *ago).map(|(ago, error)| (ago, error.to_string()))
     }
 
     /// Checks that the database answers over every side; one at a time, and at most once a second.
     pub(crate) async fn probe(&self, within: Duration) -> Probe {
-        let _one_at_a_time = self.probe.lock().await;
+        let begun = Instant::now();
+        let Ok(_one_at_a_time) = timeout(within, self.probe.lock()).await else {
+            let error = Some("another check has not ended in time".to_owned());
+            return Probe { latency: begun.elapsed(), error };
+        };
         if let Some((at, probe)) = &*lock(&self.probed)
             && at.elapsed() < FRESH
         {
             return probe.clone();
         }
-        let begun = Instant::now();
         let mut error = None;
-        for view in &self.views {
+        for Side { view, .. } in &self.sides {
             let left = within.saturating_sub(begun.elapsed());
             if let Err(failed) = view.probe(left).await {
                 error = Some(failed.to_string());

@@ -150,7 +150,7 @@ impl MySqlBuilder {
         self
     }
 
-    /// Is told of every statement.
+    /// Is told of every statement, and of the end of every transaction.
     pub fn observer(mut self, observer: Arc<dyn StatementObserver>) -> Self {
         self.observers = self.observers.with(observer);
         self

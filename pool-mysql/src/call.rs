@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mysql_async::prelude::{Protocol, Queryable};
 use mysql_async::{Conn, Params, QueryResult, Row, Value};
 use pool_core::Busy;
-use pool_sql::{Statement, Watch};
+use pool_sql::{Statement, TransactionWatch, Watch};
 
 use crate::batch::is_uniform;
 use crate::cache::{Cache, Limit, Prepared, Text};
@@ -18,6 +18,9 @@ use crate::text::{Leaves, left_by};
 
 /// The server does not know the prepared statement, or wants it prepared again.
 const FORGOTTEN: [u16; 2] = [1243, 1615];
+
+/// What the observers know these databases by.
+const BACKEND: &str = "mysql";
 
 /// A statement under way. Dropped before [`end`](Self::end), it leaves the link busy, which latches
 /// the connection.
@@ -33,6 +36,7 @@ pub(crate) struct Call<'c> {
     /// The server has answered, and not only to a prepare.
     is_answered: bool,
     watch: Watch,
+    operation: Option<&'static str>,
     _busy: Busy<'c>,
 }
 
@@ -73,7 +77,7 @@ impl MySqlConnection {
         let max_packet = self.server().max_allowed_packet.map_or(usize::MAX, |max| max as usize);
         let Self { link, cache, left, common, activity, is_stale, .. } = self;
         let busy = activity.busy();
-        let mut statement = Statement::new("mysql");
+        let mut statement = Statement::new(BACKEND);
         (statement.operation, statement.sql) = (activity.operation(), sql);
         link.check()?;
         let watch = Watch::begin(&common.observers, statement);
@@ -91,6 +95,7 @@ impl MySqlConnection {
             is_stale,
             is_answered,
             watch,
+            operation: activity.operation(),
             _busy: busy,
         };
         match call.close_stale().await {
@@ -129,6 +134,11 @@ impl<'c> Call<'c> {
             }
         }
         Ok(())
+    }
+
+    /// It is about to begin a transaction, of which the observers are to be told.
+    pub(crate) fn watch_transaction(&self) -> TransactionWatch {
+        TransactionWatch::begin(&self.common.observers, BACKEND, self.operation)
     }
 
     /// Sends a text of one or more statements, and waits for the first answer.

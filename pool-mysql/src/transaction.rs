@@ -9,9 +9,11 @@
 use std::fmt;
 
 use mysql_async::IsolationLevel;
+use pool_sql::{TransactionEnd, TransactionWatch};
 
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
+use crate::link::State;
 use crate::text::Leaves;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
@@ -21,6 +23,8 @@ pub struct MySqlTransaction<'c> {
     /// Which savepoint it is; 0 is the transaction itself.
     depth: u32,
     has_ended: bool,
+    /// A savepoint has none.
+    watch: TransactionWatch,
 }
 
 /// A transaction in the making, see [`MySqlConnection::build_transaction`].
@@ -75,13 +79,17 @@ impl<'c> MySqlTransactionBuilder<'c> {
             sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; {sql}");
         }
         let mut call = self.connection.call(Some(sql.trim_end())).await?;
+        let watch = call.watch_transaction();
         let begun = call.run(&sql).await;
         if begun.is_err() && self.isolation_level.is_some() {
             call.leaves(Leaves::State); // the level is for the next transaction, whosever it is
         }
-        call.end(begun)?;
+        if let Err(error) = call.end(begun) {
+            watch.not_begun();
+            return Err(error);
+        }
         self.connection.was_refused = false;
-        Ok(MySqlTransaction { connection: self.connection, depth: 0, has_ended: false })
+        Ok(MySqlTransaction { connection: self.connection, depth: 0, has_ended: false, watch })
     }
 }
 
@@ -98,12 +106,11 @@ impl MySqlTransaction<'_> {
         if !is_there || connection.owed.is_some() || connection.was_refused || self.depth > 0 {
             self.connection.check_transaction().await?;
         }
-        let depth = self.depth;
-        self.finish(&match depth {
+        let sql = match self.depth {
             0 => "COMMIT".into(),
             depth => format!("RELEASE SAVEPOINT pool_{depth}"),
-        })
-        .await
+        };
+        self.finish(&sql, TransactionEnd::Committed).await
     }
 
     /// Undoes what was done.
@@ -112,7 +119,8 @@ impl MySqlTransaction<'_> {
     /// The server's, or that the connection is lost: then it is undone all the same.
     pub async fn rollback(mut self) -> Result<(), MySqlError> {
         let undo = undo(self.depth);
-        self.finish(&undo).await
+        let end = self.undone();
+        self.finish(&undo, end).await
     }
 
     /// What a batch is all or nothing by: a savepoint.
@@ -120,16 +128,36 @@ impl MySqlTransaction<'_> {
         self.savepoint().await
     }
 
-    async fn finish(&mut self, sql: &str) -> Result<(), MySqlError> {
+    /// How it ends if it is left as it is: where the last answer says that there is none, a
+    /// statement or the server has ended it, and nobody knows how.
+    fn undone(&self) -> TransactionEnd {
+        let link = &self.connection.link;
+        let is_over = link.status().is_some_and(|status| !status.in_transaction);
+        match is_over || link.state() == State::Lost {
+            true => TransactionEnd::Lost,
+            false => TransactionEnd::RolledBack,
+        }
+    }
+
+    async fn finish(&mut self, sql: &str, end: TransactionEnd) -> Result<(), MySqlError> {
         let connection = &mut *self.connection;
         if self.depth == 0 {
             connection.owed = None; // it goes with the rest
         }
         let mut call = connection.call(Some(sql)).await?;
+        let mut watch = std::mem::take(&mut self.watch);
+        if end != TransactionEnd::RolledBack {
+            watch.in_doubt();
+        }
         let done = call.run(sql).await;
-        call.end(done)?;
-        self.has_ended = true;
-        Ok(())
+        let done = call.end(done);
+        watch.end(match &done {
+            Ok(()) => end,
+            Err(error) if error.leaves_a_connection() => TransactionEnd::RolledBack,
+            Err(_) => TransactionEnd::Lost,
+        });
+        self.has_ended = done.is_ok();
+        done
     }
 
     /// Begins a transaction within this one: what is rolled back of it leaves the rest as it was.
@@ -146,6 +174,9 @@ impl Drop for MySqlTransaction<'_> {
         if !self.has_ended {
             let owed = &mut self.connection.owed;
             *owed = Some(owed.unwrap_or(self.depth).min(self.depth));
+        }
+        if self.undone() == TransactionEnd::Lost {
+            self.watch.in_doubt();
         }
     }
 }
@@ -176,7 +207,8 @@ impl MySqlConnection {
         let mut call = self.call_within(Some(&sql)).await?;
         let begun = call.run(&sql).await;
         call.end(begun)?;
-        Ok(MySqlTransaction { connection: self, depth, has_ended: false })
+        let watch = TransactionWatch::default();
+        Ok(MySqlTransaction { connection: self, depth, has_ended: false, watch })
     }
 
     /// Does what a dropped transaction owes.

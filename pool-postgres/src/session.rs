@@ -207,6 +207,11 @@ impl Session {
                 && (self.owes() || self.calls.load(Ordering::SeqCst) > 1 || !self.has_streamed()))
     }
 
+    /// Whether no answer can come any more, or none that is to be trusted.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.wire.has_ended() || self.wire.is_broken()
+    }
+
     fn is_pooled(&self) -> bool {
         self.common.profile == Profile::Pooler
     }

@@ -7,7 +7,9 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 
+use pool_sql::TransactionWatch;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, IsolationLevel, Portal, Row, Transaction, TransactionBuilder};
 
@@ -15,6 +17,7 @@ use crate::connection::PgCancelToken;
 use crate::error::{PgError, PgErrorKind};
 use crate::session::Session;
 use crate::statements::PgStatement;
+use crate::watch;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back, before anything else is
 /// done on its connection.
@@ -31,18 +34,24 @@ pub struct PgTransaction<'c> {
     is_savepoint: bool,
 }
 
-/// Dropped before it is told that the transaction has ended, it notes that a `ROLLBACK` follows.
-struct Undo<'c>(Option<&'c Session>);
+/// Dropped before it is told that the transaction has ended, it notes that a `ROLLBACK` follows. Of
+/// a savepoint it has nothing to note and nothing to tell.
+#[derive(Default)]
+struct Undo<'c> {
+    session: Option<&'c Session>,
+    watch: TransactionWatch,
+}
 
 impl Undo<'_> {
     fn ended(mut self) {
-        self.0 = None;
+        self.session = None;
     }
 }
 
 impl Drop for Undo<'_> {
     fn drop(&mut self) {
-        if let Some(session) = self.0 {
+        if let Some(session) = self.session {
+            watch::left(&mut self.watch, session);
             session.owes_rollback();
         }
     }
@@ -100,9 +109,17 @@ impl<'c> PgTransactionBuilder<'c> {
         if let Some(deferrable) = deferrable {
             builder = builder.deferrable(deferrable);
         }
+        let watch = watch::transaction(session);
         let started = builder.start().await;
-        let inner = call.finish(started).await?;
-        Ok(PgTransaction { inner, session, is_savepoint: false, undo: Undo(Some(session)) })
+        let inner = match call.finish(started).await {
+            Ok(inner) => inner,
+            Err(error) => {
+                watch.not_begun();
+                return Err(error);
+            }
+        };
+        let undo = Undo { session: Some(session), watch };
+        Ok(PgTransaction { inner, session, is_savepoint: false, undo })
     }
 }
 
@@ -118,14 +135,19 @@ impl PgTransaction<'_> {
     /// [`PgErrorKind::RolledBack`] if a statement failed before, so that the server rolled back; and
     /// [`PgErrorKind::TransactionOver`] if a statement had ended it.
     pub async fn commit(self) -> Result<(), PgError> {
-        let Self { inner, session, is_savepoint, undo } = self;
+        let Self { inner, session, is_savepoint, mut undo } = self;
         let sql = if is_savepoint { "RELEASE" } else { "COMMIT" };
         let call = session.call_within(inner.client(), Some(sql)).await?;
+        let mut watch = mem::take(&mut undo.watch);
+        watch.in_doubt();
         let done = inner.commit().await;
         undo.ended();
-        call.finish(done).await?;
-        if !is_savepoint && session.wire.rolled_back() {
-            // The server says so by nothing but the command's tag.
+        let done = call.finish(done).await;
+        // The server says so by nothing but the command's tag.
+        let rolled_back = done.is_ok() && !is_savepoint && session.wire.rolled_back();
+        watch::ended(watch, session, done.as_ref().copied(), rolled_back);
+        done?;
+        if rolled_back {
             let text = "the transaction was rolled back, not committed, since one of its \
                         statements had failed";
             return Err(PgError::text(PgErrorKind::RolledBack, text));
@@ -139,11 +161,14 @@ impl PgTransaction<'_> {
     /// The connection is lost; then it is undone too. [`PgErrorKind::TransactionOver`] if a statement
     /// had ended it: what was committed by that is not undone.
     pub async fn rollback(self) -> Result<(), PgError> {
-        let Self { inner, session, undo, .. } = self;
+        let Self { inner, session, mut undo, .. } = self;
         let call = session.call_within(inner.client(), Some("ROLLBACK")).await?;
+        let watch = mem::take(&mut undo.watch);
         let done = inner.rollback().await;
         undo.ended();
-        call.finish(done).await
+        let done = call.finish(done).await;
+        watch::ended(watch, session, done.as_ref().copied(), true);
+        done
     }
 
     /// Sets a savepoint.
@@ -155,7 +180,8 @@ impl PgTransaction<'_> {
         let call = self.session.call_within(self.inner.client(), Some("SAVEPOINT")).await?;
         let started = self.inner.transaction().await;
         let inner = call.finish(started).await?;
-        Ok(PgTransaction { inner, session: self.session, is_savepoint: true, undo: Undo(None) })
+        let undo = Undo::default();
+        Ok(PgTransaction { inner, session: self.session, is_savepoint: true, undo })
     }
 
     /// Binds a prepared statement to parameters, so that its rows can be had in parts.

@@ -19,7 +19,7 @@
 //! | [`wanted`]  | the rows of a request put in its order or grouped by parent: [`Found`], [`RelatedRows`] |
 //! | [`ServerUrl`] | the parts of a URL that names a server; [`Secret`], [`nearest`] |
 //! | [`Retry`] | how often a transaction that conflicted is run again |
-//! | [`observe`] | [`StatementObserver`]: the seam for tracing, metrics and slow-query logs; [`Watch`] |
+//! | [`observe`] | [`StatementObserver`]: the seam for tracing and metrics; [`Watch`], [`TransactionWatch`] |
 //!
 //! # Example
 //!
@@ -55,6 +55,7 @@ mod retry;
 pub mod row;
 mod secret;
 mod server_url;
+mod transactions;
 pub mod value;
 pub mod wanted;
 mod watch;
@@ -71,6 +72,7 @@ pub use retry::Retry;
 pub use row::{FromValue, Row, RowError};
 pub use secret::Secret;
 pub use server_url::ServerUrl;
+pub use transactions::{TransactionEnd, TransactionEnded, TransactionWatch};
 pub use value::{OwnedValue, Typed, Value, ValueType};
 pub use wanted::{Found, RelatedRows, Wanted};
 pub use watch::Watch;

@@ -5,10 +5,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Is told when a statement starts and finishes. Both methods do nothing unless written.
+use crate::transactions::TransactionEnded;
+
+/// Is told when a statement starts and finishes, and how a transaction ended. Each method does
+/// nothing unless written.
 ///
 /// They run on the statement's path: they should be quick and not block. A panic in one is caught
 /// and goes no further.
+///
+/// # Where they are called
+///
+/// In the caller's task: while his future is polled, or where it, or the transaction, is dropped.
+/// So they find what is current there, such as the span of a trace; also on SQLite, whose
+/// statements run on threads of the pool. What the pool does for itself is nobody's statement; where
+/// it is told all the same (a ping, a hook that sets a connection up), that is in a task of the
+/// pool.
 ///
 /// ```
 /// use pool_sql::{Observers, Outcome, Statement, StatementObserver};
@@ -38,6 +49,29 @@ pub trait StatementObserver: Send + Sync + 'static {
     /// A statement has been answered, or has failed, or was given up.
     fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         let _ = (statement, outcome);
+    }
+
+    /// A transaction has ended: its commit or its rollback was answered, or its handle or its
+    /// future was dropped. What a drop leaves open is rolled back after this.
+    ///
+    /// Told once for each that was begun by a method of a connection (a batch begins one too), and
+    /// for each attempt of one that is run again. Not of savepoints, not where `BEGIN` failed, and
+    /// not of those that begin and end by statements.
+    ///
+    /// ```
+    /// use pool_sql::{StatementObserver, TransactionEnd, TransactionEnded};
+    ///
+    /// struct Kept;
+    /// impl StatementObserver for Kept {
+    ///     fn transaction_ended(&self, transaction: &TransactionEnded) {
+    ///         if transaction.end != TransactionEnd::Committed {
+    ///             eprintln!("{:?}: {}", transaction.operation, transaction.end);
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    fn transaction_ended(&self, transaction: &TransactionEnded) {
+        let _ = transaction;
     }
 }
 
@@ -163,6 +197,11 @@ impl Observers {
     /// Tells every observer how a statement ended.
     pub fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
         self.each(|observer| observer.finished(statement, outcome));
+    }
+
+    /// Tells every observer how a transaction ended.
+    pub fn transaction_ended(&self, transaction: &TransactionEnded) {
+        self.each(|observer| observer.transaction_ended(transaction));
     }
 
     fn each(&self, tell: impl Fn(&dyn StatementObserver)) {

@@ -28,6 +28,7 @@ use crate::error::SqliteError;
 use crate::open::Opened;
 use crate::transaction::SqliteTransaction;
 use crate::values::query;
+use crate::watch::JobWatch;
 
 const DIALECT: Dialect = Dialect::Sqlite;
 /// Statements in a hop.
@@ -172,12 +173,15 @@ impl SqliteConnection {
             return Ok(BatchReport::default());
         }
         let watch = self.watch();
-        let done = self.write_hops(first, fill, progress).await;
+        let mut transaction = JobWatch::default();
+        let done = self.write_hops(first, fill, progress, &mut transaction).await;
         match done {
             Ok(_) => self.undo = None,
             Err(_) => drop(self.come_home().await),
         }
-        watch.done(&self.shared, done)
+        let done = watch.done(&self.shared, done);
+        transaction.end(done.is_ok());
+        done
     }
 
     /// Executes a hop and those that follow it, in a transaction or a savepoint.
@@ -186,11 +190,14 @@ impl SqliteConnection {
         first: Hop,
         mut fill: impl FnMut(&mut Hop) -> Result<(), PlanError> + Send,
         mut progress: impl FnMut(Progress) + Send,
+        transaction: &mut JobWatch,
     ) -> Result<BatchReport, SqliteError> {
         self.come_home().await?;
-        let bounds = match self.here()?.connection.is_autocommit() {
-            true => Bounds::TRANSACTION,
-            false => Bounds::SAVEPOINT,
+        let bounds = if self.here()?.connection.is_autocommit() {
+            *transaction = self.watch_transaction();
+            Bounds::TRANSACTION
+        } else {
+            Bounds::SAVEPOINT
         };
         // From here on, whoever comes next undoes the batch, unless it is done.
         (self.undo, self.used) = (Some(bounds.undo.into()), true);
@@ -241,6 +248,7 @@ impl SqliteConnection {
         };
         if !begun {
             self.undo = None;
+            std::mem::take(transaction).not_begun();
         }
         ran?;
         unfit?;

@@ -166,7 +166,8 @@ impl SqliteBuilder {
         self
     }
 
-    /// Is told of every statement: `call`, `inline`, `transaction` and batches.
+    /// Is told of every statement (`call`, `inline`, `transaction` and batches), and of the end of
+    /// every transaction.
     pub fn observer(mut self, observer: Arc<dyn StatementObserver>) -> Self {
         self.observers = self.observers.with(observer);
         self

@@ -29,7 +29,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::common::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::open::{Opened, Role};
-use crate::watch::Watch;
+use crate::watch::{JobWatch, Watch};
 use crate::worker::{Interrupt, Panicked, Running, Worker, said};
 
 /// How long a statement that runs in place waits before it looks at a lock again; doubles.
@@ -245,19 +245,32 @@ impl SqliteConnection {
         let begun = Instant::now();
         let mut pause = FIRST_LOOK;
         loop {
+            if let Err(error) = self.come_home().await {
+                return watch.done(&self.shared, Err(error));
+            }
+            let transaction = self.watch_transaction();
             let attempt = move |opened: &mut Opened| {
                 let begun = opened.connection.transaction_with_behavior(behavior);
+                let has_begun = begun.is_ok();
                 let done = begun.and_then(|tx| {
                     let value = run(&tx)?;
                     tx.commit()?;
                     Ok(value)
                 });
-                (done.map_err(SqliteError::from), run)
+                (has_begun, done.map_err(SqliteError::from), run)
             };
-            let (done, again) = match self.run(attempt).await {
+            let (has_begun, done, again) = match self.run_on(attempt).await {
                 Ok(ran) => ran,
-                Err(error) => return watch.done(&self.shared, Err(error)),
+                Err(error) => {
+                    let failed = watch.done(&self.shared, Err(error));
+                    transaction.end(false);
+                    return failed;
+                }
             };
+            match has_begun {
+                true => transaction.end(done.is_ok()),
+                false => transaction.not_begun(),
+            }
             let may_wait = begun.elapsed() <= self.shared.options.busy_timeout;
             match done {
                 Err(error) if error.is_worth_a_new_transaction() && may_wait => run = again,
@@ -372,6 +385,14 @@ impl SqliteConnection {
     /// Tells the observers that a statement begins.
     pub(crate) fn watch(&self) -> Watch {
         Watch::begin(&self.shared, self.activity.operation())
+    }
+
+    /// Is to tell the observers of a transaction that the next job begins and ends.
+    pub(crate) fn watch_transaction(&self) -> JobWatch {
+        match &self.home {
+            Home::Here(opened) => JobWatch::begin(&self.shared, self.activity.operation(), opened),
+            Home::Away { .. } | Home::Lost => JobWatch::default(), // no job runs there
+        }
     }
 }
 

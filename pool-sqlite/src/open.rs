@@ -80,8 +80,10 @@ impl Opened {
         let (is_held, rollbacks) = (Arc::<AtomicBool>::default(), Arc::<AtomicU64>::default());
         let (stop, held, count) = (given_up.clone(), is_held.clone(), commits.clone());
         let _ = connection.commit_hook(Some(move || {
-            count.fetch_add(1, Ordering::Relaxed);
-            stop.load(Ordering::Acquire) || held.load(Ordering::Relaxed)
+            // In this order for all to see: who gives up and then finds nothing counted, knows that
+            // nothing is committed.
+            count.fetch_add(1, Ordering::SeqCst);
+            stop.load(Ordering::SeqCst) || held.load(Ordering::Relaxed)
         }));
         let count = rollbacks.clone();
         let _ = connection.rollback_hook(Some(move || {

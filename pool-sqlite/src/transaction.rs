@@ -19,11 +19,13 @@
 use std::fmt;
 use std::sync::atomic::Ordering;
 
+use pool_sql::{TransactionEnd, TransactionWatch};
 use rusqlite::{Connection, ffi};
 
-use crate::connection::{ALL, SqliteConnection};
+use crate::connection::{ALL, Home, SqliteConnection};
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::open::Role;
+use crate::watch::BACKEND;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
 /// on its connection, or when the connection comes back.
@@ -42,6 +44,8 @@ pub struct SqliteTransaction<'c> {
     /// The connection's count when it began.
     rollbacks: u64,
     has_ended: bool,
+    /// A savepoint has none.
+    watch: TransactionWatch,
 }
 
 impl SqliteConnection {
@@ -69,10 +73,16 @@ impl SqliteConnection {
             Role::Writer => "BEGIN IMMEDIATE",
             Role::Reader => "BEGIN",
         };
-        self.call(move |connection| connection.execute_batch(sql)).await?;
+        let _ = self.come_home().await; // if that fails, `call` says so
+        let (observers, operation) = (&self.shared.observers, self.activity.operation());
+        let watch = TransactionWatch::begin(observers, BACKEND, operation);
+        if let Err(error) = self.call(move |connection| connection.execute_batch(sql)).await {
+            watch.not_begun();
+            return Err(error);
+        }
         let rollbacks = self.here()?.rollbacks.load(Ordering::Relaxed);
         self.is_held = true;
-        Ok(SqliteTransaction { connection: self, depth: 0, rollbacks, has_ended: false })
+        Ok(SqliteTransaction { connection: self, depth: 0, rollbacks, has_ended: false, watch })
     }
 }
 
@@ -114,7 +124,8 @@ impl SqliteTransaction<'_> {
         let (depth, rollbacks) = (self.depth + 1, self.rollbacks);
         self.call(move |connection| connection.execute_batch(&format!("SAVEPOINT pool_{depth}")))
             .await?;
-        Ok(SqliteTransaction { connection: self.connection, depth, rollbacks, has_ended: false })
+        let (connection, watch) = (&mut *self.connection, TransactionWatch::default());
+        Ok(SqliteTransaction { connection, depth, rollbacks, has_ended: false, watch })
     }
 
     /// Keeps what was done; of a savepoint, as part of its transaction.
@@ -127,14 +138,20 @@ impl SqliteTransaction<'_> {
             0 => "COMMIT".to_owned(),
             depth => format!("RELEASE pool_{depth}"),
         };
-        let is_outermost = self.depth == 0;
-        let connection = self.connection().await?;
-        if is_outermost {
-            connection.is_held = false; // this is the commit that may be
+        self.connection().await?;
+        if self.depth == 0 {
+            self.connection.is_held = false; // this is the commit that may be
         }
-        connection.call(move |connection| connection.execute_batch(&sql)).await?;
-        self.has_ended = true;
-        Ok(())
+        let mut watch = std::mem::take(&mut self.watch);
+        watch.in_doubt();
+        let done = self.connection.call(move |connection| connection.execute_batch(&sql)).await;
+        match &done {
+            Ok(()) => watch.end(TransactionEnd::Committed),
+            Err(_) if matches!(self.connection.home, Home::Lost) => drop(watch),
+            Err(_) => watch.end(TransactionEnd::RolledBack),
+        }
+        self.has_ended = done.is_ok();
+        done
     }
 
     /// Undoes what was done.
@@ -189,6 +206,9 @@ impl SqliteTransaction<'_> {
 
 impl Drop for SqliteTransaction<'_> {
     fn drop(&mut self) {
+        if matches!(self.connection.home, Home::Lost) {
+            self.watch.in_doubt();
+        }
         if !self.has_ended {
             self.connection.undo = Some(undo(self.depth).into());
             self.connection.is_held &= self.depth > 0;

@@ -170,7 +170,7 @@ impl Interrupt {
     /// Interrupts the statement that runs now. A job that has not begun never does, a later
     /// statement is interrupted too if it takes any time, and nothing is committed any more.
     pub(crate) fn fire(&self) {
-        self.given_up.store(true, Ordering::Release);
+        self.given_up.store(true, Ordering::SeqCst);
         self.handle.interrupt();
     }
 }

@@ -7,6 +7,7 @@ mod faults;
 mod output;
 mod reload;
 mod rescans;
+mod serve;
 mod servers;
 mod service;
 mod settings;

@@ -3,6 +3,8 @@
 
 mod batches;
 mod errors;
+#[cfg(feature = "metrics")]
+mod insight;
 mod pools;
 mod settings;
 mod statements;

@@ -1,8 +1,10 @@
 //! Transactions on every database: what is committed stays, and nothing else.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pool_any::{AnyError, AnyErrorKind, ScopedFutureExt, Value};
+use pool_any::pool_sql::{StatementObserver, TransactionEnd, TransactionEnded};
+use pool_any::{AnyBuilder, AnyError, AnyErrorKind, Loader, ScopedFutureExt, Value};
 use tokio::time::timeout;
 
 use crate::{Place, count, endless, id, many, on_each, soon};
@@ -232,4 +234,26 @@ async fn an_error_of_the_applications_own_rolls_back(place: Place) {
     let row = connection.query_one(&read, &id(1)).await.unwrap();
     let error = AnyError::from(row.get::<bool>("y").unwrap_err());
     assert_eq!(error.kind(), AnyErrorKind::Type);
+}
+
+#[tokio::test]
+async fn an_observer_is_told_of_transactions() {
+    #[derive(Default)]
+    struct Ends(Mutex<Vec<TransactionEnd>>);
+    impl StatementObserver for Ends {
+        fn transaction_ended(&self, transaction: &TransactionEnded) {
+            assert_eq!((transaction.backend, transaction.operation), ("sqlite", Some("import")));
+            self.0.lock().unwrap().push(transaction.end);
+        }
+    }
+    let place = Place::sqlite_file();
+    let ends = Arc::new(Ends::default());
+    let builder = AnyBuilder::new(Loader::new().url(&place.url)).unwrap().observer(ends.clone());
+    let pool = builder.build().await.unwrap();
+    let mut connection = pool.acquire().operation("import").await.unwrap();
+    let mut tx = connection.transaction().await.unwrap();
+    drop(tx.transaction().await.unwrap());
+    tx.commit().await.unwrap();
+    drop(connection.transaction().await.unwrap());
+    assert_eq!(*ends.0.lock().unwrap(), [TransactionEnd::Committed, TransactionEnd::RolledBack]);
 }

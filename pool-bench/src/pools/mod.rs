@@ -18,7 +18,7 @@ pub(crate) use self::deadpool::Deadpool;
 pub(crate) use self::fast_pool::FastPool;
 pub(crate) use self::floor::{Bare, Semaphored};
 pub(crate) use self::mobc::Mobc;
-pub(crate) use self::ours::{Observed, Ours};
+pub(crate) use self::ours::{Observed, Ours, Watched};
 pub(crate) use self::r2d2::R2d2;
 pub(crate) use self::sqlx::Sqlx;
 use crate::server::{Server, Session};

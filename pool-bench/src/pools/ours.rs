@@ -1,11 +1,15 @@
-//! Ours: statistics are on, as always; once more with an observer.
+//! Ours: statistics are on, as always; once more with an observer, with a monitor, and with a monitor
+//! that is scraped all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use pool_core::{
     Acquired, Builder, Condition, ConnectContext, ManagedGuard, ManagedPool, Metrics, Released,
 };
+
+use pool_metrics::{Monitor, prometheus};
 
 use super::{Blocking, Pool, Settings};
 use crate::server::{Gone, Server, Session};
@@ -16,6 +20,14 @@ pub(crate) struct Ours(ManagedPool<Manager>);
 /// With an observer that counts.
 #[derive(Clone)]
 pub(crate) struct Observed(ManagedPool<Manager>);
+
+/// With all that a monitor is told, operations by name, and a sample each second; `SCRAPED`: and its
+/// metrics are read each 100 ms.
+#[derive(Clone)]
+pub(crate) struct Watched<const SCRAPED: bool>(
+    ManagedPool<Manager>,
+    #[expect(dead_code, reason = "it is watched as long as there is one")] Arc<Monitor>,
+);
 
 pub(crate) struct Manager(Server);
 
@@ -89,6 +101,34 @@ impl Pool for Observed {
 
     async fn get(&self) -> Option<Self::Guard> {
         self.0.acquire().await.ok()
+    }
+}
+
+impl<const SCRAPED: bool> Pool for Watched<SCRAPED> {
+    const NAME: &'static str =
+        if SCRAPED { "ours, monitored and scraped" } else { "ours, monitored" };
+    type Guard = ManagedGuard<Manager>;
+
+    async fn new(server: &Server, settings: Settings) -> Self {
+        let monitor = Arc::new(Monitor::new());
+        let pool = ready(builder(server, settings).metrics(monitor.metrics())).await;
+        monitor.watch("pool", [pool.view()]);
+        tokio::spawn(monitor.run());
+        if SCRAPED {
+            let scraped = Arc::downgrade(&monitor);
+            std::thread::spawn(move || {
+                while let Some(monitor) = scraped.upgrade() {
+                    std::hint::black_box(prometheus::text(&monitor));
+                    drop(monitor);
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            });
+        }
+        Self(pool, monitor)
+    }
+
+    async fn get(&self) -> Option<Self::Guard> {
+        self.0.acquire().operation("list_plots").await.ok()
     }
 }
 

@@ -235,6 +235,7 @@ fn snapshot<P>(name: &str, state: &State<P>, on_their_way: &[&Slot], now: Time) 
             .waiters()
             .oldest()
             .map(|waiter| Duration::from_nanos(now.since(waiter.since))),
+        failing: state.failing(),
         suspended: state.suspended,
         closed: state.closed,
         counts,

@@ -54,7 +54,7 @@ pub(crate) struct Shared<M: Manager> {
     pub(crate) after_release: Hooks<M::Connection>,
     metrics: Box<[Arc<dyn Metrics>]>,
     pub(super) runtime: Mutex<Binding>,
-    pub(super) handles: AtomicUsize,
+    pub(crate) handles: AtomicUsize,
     pub(super) nudge: Notify,
     pub(super) changed: Notify,
     pub(super) shut: watch::Sender<bool>,

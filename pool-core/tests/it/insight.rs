@@ -259,7 +259,9 @@ async fn a_view_proves_that_the_server_answers_and_keeps_nothing() {
     }
     assert_eq!(audit(&pool).counts.ended.invalidated, 2);
 
+    assert!(!view.is_gone());
     drop(pool);
+    assert!(view.is_gone());
     assert_eq!(view.probe(secs(1)).await.unwrap_err().to_string(), "the pool is gone");
     assert!(view.snapshot().closed);
 }

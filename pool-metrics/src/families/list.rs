@@ -9,6 +9,7 @@ use super::{Family, Kind, Sample, Value};
 use crate::health::{Indicator, Status};
 use crate::monitor::Monitor;
 use crate::statements::StatementReport;
+use crate::watched::Report;
 
 /// A gauge of ours: name, help, and what it is read from.
 type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
@@ -16,23 +17,16 @@ type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
 type Count = fn(&Counts) -> u64;
 
 pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
-    let mut out = Writer { families: Vec::new(), ours: ours(monitor) };
-    let pools = Pools::read(monitor);
+    let mut out = Writer { families: Vec::new(), monitor };
+    let reports = monitor.reports();
+    let pools = Pools::read(&reports);
     connections(&mut out, &pools);
     acquires(&mut out, &pools, monitor);
     life(&mut out, &pools);
     settings(&mut out, &pools);
-    health(&mut out, monitor);
+    health(&mut out, &reports);
     statements(&mut out, monitor);
     out.families
-}
-
-/// What our own names begin with.
-fn ours(monitor: &Monitor) -> String {
-    match &monitor.inner().prefix {
-        Some(prefix) => format!("{prefix}_db_pool_"),
-        None => "db_pool_".to_owned(),
-    }
 }
 
 /// Every pool by a name of its own, as series have to be told apart.
@@ -45,16 +39,14 @@ struct Pool {
 }
 
 impl Pools {
-    fn read(monitor: &Monitor) -> Self {
-        let mut all: Vec<Pool> = Vec::new();
-        for view in monitor.pools().iter().flat_map(|watched| &watched.views) {
-            let is_new = |name: &str| all.iter().all(|pool| pool.name != name);
-            let numbered = (2..).map(|n| format!("{}-{n}", view.name()));
-            let mut names = [view.name().to_owned()].into_iter().chain(numbered);
-            let name = names.find(|name| is_new(name)).expect("numbers do not end");
-            all.push(Pool { name, read: view.statistics(), config: view.config() });
-        }
-        Self(all)
+    fn read(reports: &[Report]) -> Self {
+        let sides = reports.iter().flat_map(|report| report.sides.iter().zip(&report.configs));
+        let pool = |(read, config): (&Statistics, &Arc<PoolConfig>)| Pool {
+            name: read.snapshot.name.clone(),
+            read: read.clone(),
+            config: config.clone(),
+        };
+        Self(sides.map(pool).collect())
     }
 
     fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {
@@ -94,23 +86,23 @@ impl Pools {
     }
 }
 
-struct Writer {
+struct Writer<'a> {
     families: Vec<Family>,
-    ours: String,
+    monitor: &'a Monitor,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn standard(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
         self.families.push(Family { name: name.to_owned(), help, kind, samples });
     }
 
     fn ours(&mut self, name: &str, kind: Kind, help: &'static str, samples: Vec<Sample>) {
-        let name = format!("{}{name}", self.ours);
+        let name = self.monitor.own_name(name);
         self.families.push(Family { name, help, kind, samples });
     }
 }
 
-fn connections(out: &mut Writer, pools: &Pools) {
+fn connections(out: &mut Writer<'_>, pools: &Pools) {
     let mut by_state = Vec::new();
     for (state, of) in [("idle", (|s| s.idle) as fn(&Snapshot) -> u32), ("used", |s| s.in_use)] {
         for mut sample in pools.sizes(of) {
@@ -166,7 +158,7 @@ fn connections(out: &mut Writer, pools: &Pools) {
     }
 }
 
-fn acquires(out: &mut Writer, pools: &Pools, monitor: &Monitor) {
+fn acquires(out: &mut Writer<'_>, pools: &Pools, monitor: &Monitor) {
     use Kind::Counter;
 
     let timeouts = pools.counts(|c| c.timed_out);
@@ -249,7 +241,7 @@ fn acquires(out: &mut Writer, pools: &Pools, monitor: &Monitor) {
     );
 }
 
-fn life(out: &mut Writer, pools: &Pools) {
+fn life(out: &mut Writer<'_>, pools: &Pools) {
     use Kind::Counter;
 
     histogram(out, "db_client_connection_create_time_seconds", "Successful connects", pools, |s| {
@@ -300,7 +292,7 @@ fn life(out: &mut Writer, pools: &Pools) {
 }
 
 /// Counts are unreadable without what they are measured against.
-fn settings(out: &mut Writer, pools: &Pools) {
+fn settings(out: &mut Writer<'_>, pools: &Pools) {
     type Limit = fn(&PoolConfig) -> Option<Duration>;
     let limits: [(&str, &str, Limit); 3] = [
         ("acquire_timeout_seconds", "How long an acquire may wait", |c| c.acquire_timeout),
@@ -313,8 +305,7 @@ fn settings(out: &mut Writer, pools: &Pools) {
     }
 }
 
-fn health(out: &mut Writer, monitor: &Monitor) {
-    let reports = monitor.reports();
+fn health(out: &mut Writer<'_>, reports: &[Report]) {
     let status = reports.iter().map(|report| Sample {
         labels: vec![("database", report.name.clone())],
         value: Value::Number(match report.health.status {
@@ -325,7 +316,7 @@ fn health(out: &mut Writer, monitor: &Monitor) {
     });
     out.ours("health_status", Kind::Gauge, "0 healthy, 1 degraded, 2 unhealthy", status.collect());
     let mut indicators = Vec::new();
-    for report in &reports {
+    for report in reports {
         indicators.extend(Indicator::ALL.iter().map(|indicator| Sample {
             labels: vec![
                 ("database", report.name.clone()),
@@ -337,7 +328,7 @@ fn health(out: &mut Writer, monitor: &Monitor) {
     out.ours("health_indicator", Kind::Gauge, "1 while the indicator is on", indicators);
 }
 
-fn statements(out: &mut Writer, monitor: &Monitor) {
+fn statements(out: &mut Writer<'_>, monitor: &Monitor) {
     let all = monitor.statements_so_far();
     let sample = |one: &StatementReport, value| Sample {
         labels: vec![("system", one.backend.clone()), ("operation", name(one.operation))],
@@ -365,7 +356,7 @@ fn name(operation: Option<&'static str>) -> String {
 }
 
 fn histogram(
-    out: &mut Writer,
+    out: &mut Writer<'_>,
     name: &str,
     help: &'static str,
     pools: &Pools,
@@ -375,7 +366,7 @@ fn histogram(
 }
 
 fn histogram_of_ours(
-    out: &mut Writer,
+    out: &mut Writer<'_>,
     name: &str,
     help: &'static str,
     pools: &Pools,

@@ -1,8 +1,16 @@
 //! Tests of what is told of pools, on the engine itself.
-#[cfg(any(feature = "http", feature = "prometheus"))]
-mod support;
 
+#[cfg(feature = "facade")]
+mod facade;
+mod health;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "log")]
+mod log;
+mod operating;
+#[cfg(feature = "otlp")]
+mod otel;
 #[cfg(feature = "prometheus")]
 mod prometheus;
+mod support;
+mod windows;

@@ -122,11 +122,16 @@ async fn pools_of_one_name_are_told_apart() {
     let monitor = Monitor::new();
     let (_, one) = watched(&monitor, 2, |builder| builder);
     let (_, other) = watched(&monitor, 3, |builder| builder);
-    monitor.watch("both", [one.view(), other.view()]);
-    monitor.forget("plots");
+    assert_eq!(monitor.names(), ["plots", "plots-2"]);
     let text = prometheus::text(&monitor);
     assert!(text.contains("db_pool_connections_max{pool=\"plots\"} 2"), "{text}");
     assert!(text.contains("db_pool_connections_max{pool=\"plots-2\"} 3"), "{text}");
+    // The name stays the pool's own when another one goes.
+    drop(one);
+    let text = prometheus::text(&monitor);
+    assert!(text.contains("db_pool_connections_max{pool=\"plots-2\"} 3"), "{text}");
+    assert!(!text.contains("db_pool_connections_max{pool=\"plots\"}"), "{text}");
+    drop(other);
 }
 
 #[tokio::test(start_paused = true)]

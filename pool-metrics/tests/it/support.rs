@@ -35,4 +35,5 @@ pub(crate) async fn rounds(pool: &TestPool, n: usize) {
     for _ in 0..n {
         drop(pool.acquire().operation("list_plots").await.unwrap());
     }
+    tokio::time::sleep(ms(1)).await; // what is to be closed is
 }

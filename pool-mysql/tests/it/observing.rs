@@ -1,10 +1,13 @@
 //! What observers are told: each statement once, with its outcome, dropped ones too.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use pool_mysql::pool_sql::{ErrorCode, Outcome, Statement, StatementObserver};
-use pool_mysql::{MySqlErrorKind, MySqlPool};
+use pool_mysql::pool_sql::{
+    Batch, ErrorCode, Insert, Outcome, Statement, StatementObserver, TransactionEnded, Value,
+};
+use pool_mysql::{MySqlErrorKind, MySqlPool, ScopedFutureExt};
 use pool_testkit::poll_times;
 use tokio::time::timeout;
 
@@ -166,4 +169,175 @@ async fn what_is_dropped_is_told_as_cancelled_and_what_is_refused_is_not_told() 
     // What the pool does with it behind the scenes is nobody's statement.
     drop(soon(pool.acquire()).await.unwrap());
     assert_eq!(log.told(), [""; 0]);
+}
+
+tokio::task_local! {
+    /// What an observer finds in the caller's task, and nowhere else.
+    static CALLER: ();
+}
+
+#[derive(Default)]
+struct Ends(Mutex<Vec<String>>);
+
+impl Ends {
+    fn told(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+impl StatementObserver for Ends {
+    fn finished(&self, statement: &Statement<'_>, _: &Outcome) {
+        if CALLER.try_with(|()| ()).is_err() {
+            self.0.lock().unwrap().push(format!("{statement:?} elsewhere"));
+        }
+    }
+
+    fn transaction_ended(&self, transaction: &TransactionEnded) {
+        assert_eq!(transaction.backend, "mysql");
+        let operation = transaction.operation.unwrap_or("-");
+        let place = CALLER.try_with(|()| "").unwrap_or(" elsewhere");
+        self.0.lock().unwrap().push(format!("{operation}: {}{place}", transaction.end));
+    }
+}
+
+/// A pool of one connection for what is run in the caller's task, and a table with a row.
+async fn ends(place: &Place) -> (MySqlPool, Arc<Ends>) {
+    place.tell(&format!("CREATE TABLE {}.t (x bigint PRIMARY KEY)", place.name)).await;
+    place.tell(&format!("INSERT INTO {}.t VALUES (1)", place.name)).await;
+    let ends = Arc::new(Ends::default());
+    let pool = place.builder().max_size(1).observer(ends.clone()).build().await.unwrap();
+    (pool, ends)
+}
+
+#[tokio::test]
+async fn every_transaction_is_told_once_with_its_operation_and_its_end() {
+    let place = Place::new().await;
+    let (pool, ends) = ends(&place).await;
+    let body = CALLER.scope((), async {
+        let mut connection = pool.acquire().operation("import").await.unwrap();
+        let mut tx = connection.transaction().await.unwrap();
+        tx.query_drop("INSERT INTO t VALUES (2)").await.unwrap();
+        assert_eq!(ends.told(), [""; 0], "it goes on until its end");
+        tx.commit().await.unwrap();
+        assert_eq!(ends.told(), ["import: committed"]);
+        connection
+            .build_transaction()
+            .read_only(true)
+            .start()
+            .await
+            .unwrap()
+            .commit()
+            .await
+            .unwrap();
+        assert_eq!(ends.told(), ["import: committed"]);
+
+        connection.transaction().await.unwrap().rollback().await.unwrap();
+        assert_eq!(ends.told(), ["import: rolled_back"]);
+        drop(connection.transaction().await.unwrap());
+        assert_eq!(ends.told(), ["import: rolled_back"], "at once");
+        let mut tx = connection.transaction().await.unwrap();
+        tx.query_drop("INSERT INTO t VALUES (1)").await.unwrap_err();
+        drop(tx);
+        assert_eq!(ends.told(), ["import: rolled_back"]);
+
+        let mut tx = connection.transaction().await.unwrap();
+        tx.savepoint().await.unwrap().commit().await.unwrap();
+        drop(tx.savepoint().await.unwrap());
+        let mut savepoint = tx.savepoint().await.unwrap();
+        drop(savepoint.savepoint().await.unwrap());
+        savepoint.rollback().await.unwrap();
+        assert_eq!(ends.told(), [""; 0], "savepoints are not told");
+        tx.commit().await.unwrap();
+        assert_eq!(ends.told(), ["import: committed"]);
+
+        for way in ["drop", "rollback", "commit"] {
+            let mut tx = connection.transaction().await.unwrap();
+            tx.query_drop("CREATE OR REPLACE VIEW v AS SELECT 1").await.unwrap();
+            match way {
+                "drop" => drop(tx),
+                "rollback" => tx.rollback().await.unwrap(),
+                _ => drop(tx.commit().await.unwrap_err()),
+            }
+            assert_eq!(ends.told(), ["import: lost"], "a statement committed it ({way})");
+        }
+
+        let mut tx = connection.transaction().await.unwrap();
+        let slow = tx.query_drop("SELECT SLEEP(30)");
+        timeout(Duration::from_millis(20), slow).await.unwrap_err();
+        drop(tx);
+        assert_eq!(ends.told(), ["import: rolled_back"], "a dropped future, and then all");
+    });
+    soon(body).await;
+}
+
+#[tokio::test]
+async fn each_attempt_and_each_batch_is_a_transaction() {
+    let place = Place::new().await;
+    let (pool, ends) = ends(&place).await;
+    let body = CALLER.scope((), async {
+        let mut connection = pool.acquire().await.unwrap();
+        let attempts = Arc::new(AtomicU32::new(0));
+        connection
+            .transaction_with_retry(|tx| {
+                let is_first = attempts.fetch_add(1, Ordering::Relaxed) == 0;
+                async move {
+                    let conflict = "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213";
+                    if is_first { tx.query_drop(conflict).await } else { Ok(()) }
+                }
+                .scope_boxed()
+            })
+            .await
+            .unwrap();
+        assert_eq!(ends.told(), ["-: rolled_back", "-: committed"]);
+
+        let plan = Insert::into("t").unwrap().columns(["x"]).unwrap();
+        connection.insert_many(&plan, [[Value::I64(2)]], |_| ()).await.unwrap();
+        assert_eq!(ends.told(), ["-: committed"]);
+        let twice = [[Value::I64(3)], [Value::I64(1)]];
+        connection.insert_many(&plan, twice, |_| ()).await.unwrap_err();
+        assert_eq!(ends.told(), ["-: rolled_back"]);
+        let mut tx = connection.transaction().await.unwrap();
+        tx.insert_many(&plan, [[Value::I64(3)]], |_| ()).await.unwrap();
+        assert_eq!(ends.told(), [""; 0], "it is in one already");
+        tx.commit().await.unwrap();
+        assert_eq!(ends.told(), ["-: committed"]);
+    });
+    soon(body).await;
+}
+
+#[tokio::test]
+async fn a_transaction_whose_end_nobody_knows_is_told_as_lost() {
+    let place = Place::new().await;
+    let (pool, ends) = ends(&place).await;
+    let body = CALLER.scope((), async {
+        for way in ["drop", "commit", "rollback", "retry"] {
+            let mut connection = pool.acquire().await.unwrap();
+            let id = connection.connection_id();
+            if way == "retry" {
+                let die = connection.transaction_with_retry(|tx| {
+                    async move { tx.query_drop("KILL CONNECTION_ID()").await }.scope_boxed()
+                });
+                die.await.unwrap_err();
+            } else {
+                let mut tx = connection.transaction().await.unwrap();
+                place.kill(id).await;
+                match way {
+                    "commit" => tx.commit().await.map_err(drop).unwrap_err(),
+                    "rollback" => tx.rollback().await.map_err(drop).unwrap_err(),
+                    _ => drop(tx.query_drop("SELECT 1").await.unwrap_err()),
+                }
+            }
+            assert_eq!(ends.told(), ["-: lost"], "{way}");
+            connection.transaction().await.map(drop).unwrap_err();
+            assert_eq!(ends.told(), [""; 0], "what could not begin is not told");
+        }
+        // Wherever it is dropped.
+        for polls in 1..=4 {
+            let mut connection = pool.acquire().await.unwrap();
+            let tx = connection.transaction().await.unwrap();
+            let ended = poll_times(tx.commit(), polls, true).await.is_some();
+            assert_eq!(ends.told(), [if ended { "-: committed" } else { "-: lost" }]);
+        }
+    });
+    soon(body).await;
 }

@@ -1,11 +1,15 @@
 //! [`Bounds`]: what makes a batch all or nothing, also if it is dropped half-way.
 
 use std::future::Future;
+use std::mem;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
+use pool_sql::TransactionWatch;
+
 use crate::error::PgError;
 use crate::statements::Statements;
+use crate::watch;
 use crate::wire::Transaction;
 
 /// A transaction; or a savepoint, where a transaction is open already.
@@ -17,6 +21,8 @@ pub(super) struct Bounds<'c> {
     words: Words,
     /// There is something to undo.
     is_open: bool,
+    /// A savepoint has none.
+    watch: TransactionWatch,
 }
 
 #[derive(Clone, Copy)]
@@ -39,14 +45,22 @@ impl<'c> Bounds<'c> {
     pub(super) async fn begin(on: Statements<'c>, is_nested: bool) -> Result<Self, PgError> {
         let is_savepoint = is_nested || is_in_transaction(on).await?;
         let words = if is_savepoint { SAVEPOINT } else { TRANSACTION };
-        let mut bounds = Self { on, words, is_open: false };
+        let mut bounds = Self { on, words, is_open: false, watch: TransactionWatch::default() };
         let call = on.call(Some(words.begin)).await?;
+        if !is_savepoint {
+            bounds.watch = watch::transaction(on.session);
+        }
         // From the next line on it is sent: whoever drops it has something to undo.
         bounds.is_open = true;
         let begun = on.client.batch_execute(words.begin).await;
         bounds.is_open = begun.is_ok();
-        call.finish(begun).await?;
-        Ok(bounds)
+        match call.finish(begun).await {
+            Ok(()) => Ok(bounds),
+            Err(error) => {
+                mem::take(&mut bounds.watch).not_begun();
+                Err(error)
+            }
+        }
     }
 
     /// Keeps what was done if it went well, else undoes it.
@@ -60,9 +74,15 @@ impl<'c> Bounds<'c> {
                 // Once it is sent there is nothing left to undo, however it ends; unless it is given
                 // up, and a cancel request hits it.
                 self.is_open = false;
+                let mut watch = mem::take(&mut self.watch);
+                if done.is_ok() {
+                    watch.in_doubt();
+                }
                 self.on.session.set_undo(Some(self.words.undo));
                 let ended = call.finish(self.on.client.batch_execute(sql).await).await;
                 self.on.session.set_undo(None);
+                let said = ended.as_ref().copied();
+                watch::ended(watch, self.on.session, said, done.is_err());
                 ended
             }
             Err(error) => Err(error),
@@ -75,6 +95,9 @@ impl<'c> Bounds<'c> {
 impl Drop for Bounds<'_> {
     fn drop(&mut self) {
         if self.is_open {
+            if self.on.session.is_lost() {
+                self.watch.in_doubt();
+            }
             // The driver sends it with the first poll.
             let undo = pin!(self.on.client.batch_execute(self.words.undo));
             let _ = undo.poll(&mut Context::from_waker(Waker::noop()));

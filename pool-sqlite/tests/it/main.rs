@@ -7,6 +7,7 @@ mod cancelling;
 mod closing;
 mod conformance;
 mod inheritance;
+mod observing;
 mod opening;
 mod reconfiguring;
 mod sharing;

@@ -1,5 +1,6 @@
 //! What the user asks for on the command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, value_parser};
@@ -39,6 +40,12 @@ pub(crate) struct Args {
     /// the environment says of the pool: DB_MAX_OPEN_CONNS and its kin]
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..=250))]
     pub(crate) readers: Option<u16>,
+
+    /// Show the pool as a page at this address, such as 127.0.0.1:8080, with its metrics beside it;
+    /// it stays when the scan is done, until Ctrl-C. Other than from this machine only who has the
+    /// token gets in that the environment's MEDIA_SCAN_TOKEN says
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) serve: Option<SocketAddr>,
 }
 
 #[cfg(test)]

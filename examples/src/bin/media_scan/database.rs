@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use pool_any::{AnyError, Backend};
 use pool_config::Database as Named;
+use pool_metrics::Monitor;
 use pool_mysql::{MySqlError, MySqlErrorKind, MySqlGuard, MySqlPool};
 use pool_postgres::{PgError, PgErrorKind, PgGuard, PgPool};
 use pool_sql::{Batch as _, Row, SelectByIds, Value};
@@ -185,15 +186,23 @@ pub(crate) enum Snapshot {
 
 impl Database {
     /// Opens the pool with what the command line and the environment say of it.
-    pub(crate) async fn open(place: &Place, args: &Args) -> Result<Self, DbError> {
+    pub(crate) async fn open(
+        place: &Place,
+        args: &Args,
+        monitor: Option<&Monitor>,
+    ) -> Result<Self, DbError> {
         let builder = match place {
             Place::File { path, by_url: false } => {
                 let loader = settings::loader(args, false).without_database();
                 let loaded = |base| loader.load_onto(|_| base).map_err(AnyError::from);
-                return Ok(Self::Sqlite(file::open(path, loaded).await?));
+                return Ok(Self::Sqlite(file::open(path, loaded, monitor).await?));
             }
             Place::File { .. } => settings::builder(args, false)?,
             Place::Server(_) => settings::builder(args, true)?,
+        };
+        let builder = match monitor {
+            Some(monitor) => builder.monitor(monitor),
+            None => builder,
         };
         let pool = builder.sqlite(file::set_up).build().await?;
         if let Some(pool) = pool.as_sqlite() {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use pool_any::AnyError;
 use pool_config::Loaded;
 use pool_core::PoolConfig;
+use pool_metrics::Monitor;
 use pool_sqlite::{SqliteBuilder, SqlitePool};
 
 use crate::database::DbError;
@@ -90,6 +91,7 @@ const WRITER_CACHE: u32 = 32 * 1024;
 pub(crate) async fn open(
     database: &Path,
     settings: impl FnOnce(PoolConfig) -> Result<Loaded, AnyError>,
+    monitor: Option<&Monitor>,
 ) -> Result<SqlitePool, DbError> {
     let mut config = PoolConfig::default();
     let builder = set_up(SqlitePool::builder(database)).config(|base| {
@@ -97,7 +99,15 @@ pub(crate) async fn open(
         base
     });
     let config = settings(config)?.config;
-    Ok(builder.config(|_| config).build().await?)
+    let name = config.name.clone();
+    let builder = builder.config(|_| config);
+    let Some(monitor) = monitor else {
+        return Ok(builder.build().await?);
+    };
+    let builder = builder.metrics(monitor.metrics()).observer(monitor.statements_observer());
+    let pool = builder.build().await?;
+    monitor.watch(name, pool.views());
+    Ok(pool)
 }
 
 /// What every connection to a file gets.

@@ -22,6 +22,7 @@ mod report;
 mod root;
 mod scan;
 mod schema;
+mod serve;
 mod settings;
 mod stamp;
 mod stop;
@@ -44,6 +45,7 @@ use crate::fault::Fault;
 use crate::report::Report;
 use crate::root::Root;
 use crate::scan::Scan;
+use crate::serve::Serving;
 use crate::stop::Stop;
 use crate::tally::Tally;
 
@@ -76,22 +78,37 @@ fn say(line: &str) {
 
 async fn run(args: &Args) -> Result<Report, Fault> {
     let stop = Stop::new();
-    tokio::spawn(listen(stop.clone()));
+    let listening = tokio::spawn(listen(stop.clone()));
     let root = Root::open(&args.dir)?;
     let place = settings::place(args)?;
     if args.db.is_none() {
         say(&format!("Database: {place}"));
     }
     let tally = Arc::new(Tally::default());
+    let serving = match args.serve {
+        Some(address) => Some(Serving::begin(address).await?),
+        None => None,
+    };
     let scan = Scan { args, root, place: &place, tally: tally.clone(), stop };
-    let report = scan.run().await;
+    let database = scan.open(serving.as_ref().map(|serving| &serving.monitor)).await?;
+    let done = scan.run_on(&database).await;
     tell_problems(&tally);
-    let report = report?;
-    if report.interrupted {
-        say(&interrupted(&report, &place));
+    let done = done.and_then(|report| {
+        if report.interrupted {
+            say(&interrupted(&report, &place));
+        }
+        print(args, &report)?;
+        Ok(report)
+    });
+    if let Some(serving) = serving {
+        if done.as_ref().is_ok_and(|report| !report.interrupted) {
+            listening.abort();
+            serving.until_interrupted().await;
+        }
+        serving.end().await;
     }
-    print(args, &report)?;
-    Ok(report)
+    let closed = scan.close(&database).await;
+    done.and_then(|report| closed.map(|()| report))
 }
 
 /// The first Ctrl-C ends the scan in good order, the second at once.

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
+use pool_metrics::Monitor;
 use pool_sql::PlanError;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -48,25 +49,34 @@ pub(crate) struct Scan<'s> {
 }
 
 impl Scan<'_> {
-    /// Scans, closes the pool in any case, and reports.
+    /// Opens the pool.
+    ///
+    /// # Errors
+    /// The database's.
+    pub(crate) async fn open(&self, monitor: Option<&Monitor>) -> Result<Database, Fault> {
+        let database = Database::open(self.place, self.args, monitor).await;
+        database.map_err(|error| In(self.place).fault(error))
+    }
+
+    /// Closes it, which is to be done in any case.
+    ///
+    /// # Errors
+    /// It does not close.
+    pub(crate) async fn close(&self, database: &Database) -> Result<(), Fault> {
+        if database.close(CLOSING).await {
+            return Ok(());
+        }
+        let (seconds, at) = (CLOSING.as_secs(), In(self.place));
+        Err(at.sentence(format!(
+            "could not be closed within {seconds} s: all is stored, but check the disk"
+        )))
+    }
+
+    /// Scans, and reports.
     ///
     /// # Errors
     /// The database's. What was stored before is complete, and nothing was removed.
-    pub(crate) async fn run(&self) -> Result<Report, Fault> {
-        let database = Database::open(self.place, self.args).await;
-        let database = database.map_err(|error| In(self.place).fault(error))?;
-        let done = self.run_on(&database).await;
-        let closed = database.close(CLOSING).await;
-        if done.is_ok() && !closed {
-            let (seconds, at) = (CLOSING.as_secs(), In(self.place));
-            return Err(at.sentence(format!(
-                "could not be closed within {seconds} s: all is stored, but check the disk"
-            )));
-        }
-        done
-    }
-
-    async fn run_on(&self, database: &Database) -> Result<Report, Fault> {
+    pub(crate) async fn run_on(&self, database: &Database) -> Result<Report, Fault> {
         let _only = database.only_scan(self.place).await?;
         let at = In(self.place);
         let begun = Instant::now();

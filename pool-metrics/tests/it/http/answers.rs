@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use pool_core::ErrorClass;
+use pool_metrics::Monitor;
 use pool_metrics::http::Endpoints;
-use pool_metrics::{Monitor, Status};
 use pool_testkit::{Behaviour, Op};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
@@ -159,7 +159,6 @@ async fn an_exhausted_pool_is_503_until_it_is_not() {
     for path in CHECKS {
         assert_eq!(running.get(path).await.status(), 200, "{path}");
     }
-    assert_eq!(monitor.health().status, Status::Degraded); // somebody did time out
     running.stop().await;
 }
 
