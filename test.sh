@@ -172,6 +172,15 @@ for features in "${combinations[@]}"; do
     cargo check --quiet -p pool-any --features "$features"
 done
 
+say "pool-metrics with every pair of features"
+features=(dashboard facade http json log opentelemetry otlp prometheus serde)
+cargo check --quiet -p pool-metrics
+for one in "${features[@]}"; do
+    for other in "${features[@]}"; do
+        [[ $one > $other ]] || cargo check --quiet -p pool-metrics --features "$one $other"
+    done
+done
+
 [ "${1:-}" = quick ] && exit 0
 
 api
