@@ -244,7 +244,8 @@ documents! {
         /// The rest of it.
         text: String,
     }
-    /// Points of a database, oldest first, by columns: a third of the size. See [`Point`].
+    /// Points of a database, oldest first, by columns: a third of the size. See
+    /// [`Point`](crate::Point).
     Series {
         /// The database.
         name: String,

@@ -289,7 +289,7 @@ mod tests {
     #[test]
     fn numbers_have_four_digits() {
         for (number, expected) in
-            [(0.0, "0.0"), (1234.567, "1235.0"), (0.000_012_345, "1.234e-5"), (0.5, "0.5")]
+            [(0.0, "0.0"), (1234.567, "1235.0"), (0.000_012_341, "0.00001234"), (0.5, "0.5")]
         {
             assert_eq!(serde_json::to_string(&rounded(number)).unwrap(), expected);
         }

@@ -89,7 +89,9 @@ async fn who_reads_slowly_skips_and_all_share_the_same_bytes() {
     let dashboard = Dashboard::new(&monitor);
     let app = dashboard.live();
     let (mut quick, mut slow) = (stream(&app).await, stream(&app).await);
-    (next(&mut quick).await.unwrap(), next(&mut slow).await.unwrap());
+    for one in [&mut quick, &mut slow] {
+        next(one).await.unwrap();
+    }
     let mut last = Bytes::new();
     for _ in 0..60 {
         last = next(&mut quick).await.unwrap();

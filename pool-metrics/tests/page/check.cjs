@@ -143,12 +143,32 @@ async function changes(page, url) {
   await put(url, "archive", "idle");
 }
 
+/** Where there is no place for one more stream, the page asks every few seconds. */
+async function full(browser, url) {
+  const headers = { Authorization: `Bearer ${TOKEN}` };
+  const crowd = new AbortController();
+  const ask = () => fetch(new URL("/api/live/events", url), { headers, signal: crowd.signal });
+  let last = await ask();
+  while (last.status === 200) last = await ask();
+  assert.equal(last.status, 503);
+  const page = await open(browser, { viewport: { width: 1440, height: 900 } }, url);
+  page.away = true; // a 503 is in the console
+  await page.goto(`${url}#token=${encodeURIComponent(TOKEN)}`);
+  await page.getByText("Live, every 2 seconds").waitFor(PATIENCE);
+  await state(page, "orders").getByText(/ealthy|Degraded/).waitFor(PATIENCE);
+  crowd.abort();
+  await page.getByText("Live", { exact: true }).waitFor({ timeout: 60_000 });
+  assert.deepEqual(page.problems, []);
+  await page.context().close();
+}
+
 /** The server goes and comes again: the page says so, and goes on. */
 async function restart(page, running) {
   page.away = true;
   running.child.kill("SIGKILL");
   await ended(running.child);
   await page.getByText(/does not answer, figures of .*: trying again/).waitFor(PATIENCE);
+  await looksRight(page, "away");
   await page.screenshot({ path: join(folder, "away.png") });
   const again = await start(new URL(running.url).port);
   await page.getByText("Live", { exact: true }).waitFor(PATIENCE);
@@ -186,6 +206,8 @@ async function restart(page, running) {
     console.log("keys: ok");
     await changes(page, url);
     console.log("changes: ok");
+    await full(browser, url);
+    console.log("full: ok");
     running = await restart(page, running);
     console.log("restart: ok");
   } finally {

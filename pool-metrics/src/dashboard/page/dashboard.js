@@ -83,6 +83,7 @@ function badge(node = el("p")) {
   const text = el("span");
   node.replaceChildren(shape, text);
   node.show = (tone, words) => {
+    node.hidden = false;
     put(node, "class", `badge ${tone}`);
     shape.show(tone);
     say(text, words);
@@ -105,7 +106,7 @@ function wordsOf(database) {
 }
 
 /** A table that keeps its rows; `columns`: [heading, how to get the text, is it a number, is it bad]. */
-function table(caption, columns, nothing) {
+function table(caption, columns, nothing, style = "") {
   const note = el("small");
   const body = el("tbody");
   const head = el("tr", {}, ...columns.map(([name, , right]) => el("th", { scope: "col", class: right ? "n" : "" }, name)));
@@ -113,7 +114,7 @@ function table(caption, columns, nothing) {
   const scroll = el("div", { class: "scroll" }, inner);
   const title = el("h3", {}, caption);
   const empty = el("p", { class: "nothing" }, nothing);
-  const box = el("div", { class: "box" }, scroll, title, empty);
+  const box = el("div", { class: `box ${style}` }, scroll, title, empty);
   const cell = (_, i) => (i === 0 ? el("th", { scope: "row" }) : el("td"));
   box.update = (rows, more = "") => {
     scroll.hidden = !rows.length;
@@ -198,7 +199,7 @@ function chart(title, lines, format, logarithmic) {
     const point = chosen == null ? points.at(-1) : nearest(now - chosen);
     lines.forEach((line, i) => say(values[i], point ? format(point[line.key]) : NONE));
     const before = point && chosen != null ? Math.max(0, Math.round((now - point.t) / 1000)) : 0;
-    say(at, !point ? "no samples yet" : chosen == null ? "now" : `${clock(point.t)}, ${before} s ago`);
+    say(at, !point ? "no samples yet: monitor.run() takes them" : chosen == null ? "now" : `${clock(point.t)}, ${before} s ago`);
     put(plot, "aria-valuenow", -before);
     put(plot, "aria-valuetext", `${at.textContent}: ${lines.map((line, i) => `${line.label} ${values[i].textContent}`).join(", ")}`);
     return point;
@@ -230,7 +231,7 @@ function chart(title, lines, format, logarithmic) {
         const place = `${x(p.t).toFixed(1)} ${y(p[line.key]).toFixed(1)}`;
         const begins = last == null || p.t - last > GAP;
         if (begins && last != null) area += `V${floor}Z`;
-        path += begins ? `M${place}h.1` : `L${place}`; // one alone is a dot
+        path += begins ? `M${place}h2.5` : `L${place}`; // one alone is a dot
         area += begins ? `M${x(p.t).toFixed(1)} ${floor}L${place}` : `L${place}`;
         last = p.t;
       }
@@ -342,7 +343,7 @@ function card(name) {
       { key: "acquired_per_second", label: "served", style: "rate", area: true },
       { key: "failed_per_second", label: "failed", style: "fail" },
     ], number),
-    chart("Wait and use, 99 of 100", [
+    chart("Wait and use p99", [
       { key: "use_p99_seconds", label: "use p99", style: "use" },
       { key: "wait_p99_seconds", label: "wait p99", style: "wait" },
     ], duration, true),
@@ -353,7 +354,7 @@ function card(name) {
   const holders = table("Who holds connections", [
     ["Call site", (row) => row.site], ["operation", unnamed], ["held", (row) => number(row.count), true],
     ["longest", (row) => duration(row.longest_seconds), true], ["unused", (row) => percent(row.idle_share), true],
-  ], "Nobody holds a connection now.");
+  ], "Nobody holds a connection now.", "sites");
   const operations = table("Operations", [
     ["Operation", unnamed], ["served", (row) => number(row.wait.count), true], ["failed", (row) => number(row.failed), true, (row) => row.failed > 0],
     ...["mean", "p99", "max"].map((name) => { const [, get] = time(name, (row) => row.wait); return [`wait ${name}`, get, true]; }),
@@ -414,9 +415,9 @@ function card(name) {
       ["wait p99", seen.wait.count ? duration(seen.wait.p99) : NONE, seen.wait.p99 > 0.1 ? "warm" : ""],
       ["use p99", seen.usage.count ? duration(seen.usage.p99) : NONE],
       ["hit rate", percent(hit), hit != null && hit < 0.8 && seen.acquired >= 10 ? "warm" : ""],
-      ["acquires per second", number(seen.acquired_per_second)],
+      ["acquires / s", number(seen.acquired_per_second)],
       ["went without", number(seen.failed), seen.failed ? "warm" : ""],
-      ["mean utilisation", percent(database.utilization), database.utilization > 0.8 ? "warm" : ""],
+      ["utilisation", percent(database.utilization), database.utilization > 0.8 ? "warm" : ""],
       ["pressure", percent(database.pressure), database.pressure > 0.5 ? "warm" : ""],
     ]);
     bar.update(total);
@@ -450,13 +451,13 @@ const rest = (() => {
     ["Operation", unnamed], ["database", (row) => row.backend], ["count", (row) => number(row.took.count), true],
     ["errors", (row) => number(row.errors), true, (row) => row.errors > 0],
     ...["mean", "p99", "max"].map((name) => time(name, (row) => row.took)),
-  ], "No statement was told of. The observer of a backend's builder takes monitor.statements_observer().");
+  ], "No statement was told of. The observer of a backend's builder takes monitor.statements_observer().", "titled");
   const slowest = table("Slowest statements", [
     ["Operation", unnamed], ["database", (row) => row.backend], ["took", (row) => duration(row.seconds), true], ["error", (row) => row.error ?? NONE, false, (row) => row.error != null],
-  ], "No statement was told of.");
-  const events = table("Newest first", [
+  ], "No statement was told of.", "titled");
+  const events = table("Events, newest first", [
     ["Time", (row) => clock(row.unix_millis)], ["database", (row) => row.database], ["what", (row) => words(row.kind), false, (row) => BAD.includes(row.kind)], ["more", (row) => row.text],
-  ], "Nothing has happened that is worth a line.");
+  ], "Nothing has happened that is worth a line.", "titled long");
   const filter = el("select", { id: "filter" }, el("option", { value: "" }, "all databases"));
   filter.addEventListener("change", () => draw());
   $("rest").append(
@@ -486,9 +487,11 @@ function known(point) {
   return point;
 }
 
-/** Adds points that are new; from a history takes all. */
+/** Adds points that are new. A history takes the place of what it covers: a server that began anew
+    knows nothing of the time before. */
 function take(columns, anew) {
-  const points = anew ? [] : series.get(columns.name) ?? [];
+  const covered = anew ? columns.unix_millis[0] ?? Infinity : Infinity;
+  const points = (series.get(columns.name) ?? []).filter((point) => point.t < covered);
   const last = points.at(-1)?.t ?? 0;
   columns.unix_millis.forEach((t, i) => {
     if (t <= last) return;
