@@ -129,12 +129,16 @@ function table(caption, columns, nothing, style = "") {
         put(cell, "class", [right && "n", bad?.(row) && "bad"].filter(Boolean).join(" "));
       });
     });
-    // What scrolls has to be reached with the keyboard.
+  };
+  // What scrolls has to be reached with the keyboard.
+  const sized = new ResizeObserver(() => {
     const scrolls = scroll.scrollHeight > scroll.clientHeight + 1 || scroll.scrollWidth > scroll.clientWidth + 1;
     if (scrolls === scroll.hasAttribute("tabindex")) return;
-    const region = { tabindex: "0", role: "group", "aria-label": caption };
-    for (const [name, value] of Object.entries(region)) scrolls ? scroll.setAttribute(name, value) : scroll.removeAttribute(name);
-  };
+    const group = { tabindex: "0", role: "group", "aria-label": caption };
+    for (const [name, value] of Object.entries(group)) scrolls ? scroll.setAttribute(name, value) : scroll.removeAttribute(name);
+  });
+  sized.observe(scroll);
+  sized.observe(inner);
   return box;
 }
 
@@ -191,6 +195,8 @@ function chart(title, lines, format, logarithmic) {
 
   let points = [];
   let now = 0;
+  let width = 0;
+  let height = 0;
   let chosen = null; // how long before now, in milliseconds
 
   const nearest = (time) => points.reduce((best, p) => (best && Math.abs(best.t - time) <= Math.abs(p.t - time) ? best : p), null);
@@ -206,8 +212,6 @@ function chart(title, lines, format, logarithmic) {
   }
 
   function draw() {
-    const width = plot.clientWidth;
-    const height = plot.clientHeight;
     const point = read();
     if (!width) return;
     const all = points.flatMap((p) => lines.map((line) => p[line.key]));
@@ -264,7 +268,10 @@ function chart(title, lines, format, logarithmic) {
     else return;
     event.preventDefault();
   });
-  new ResizeObserver(draw).observe(plot);
+  new ResizeObserver(([{ contentRect }]) => {
+    ({ width, height } = contentRect);
+    draw();
+  }).observe(plot);
 
   figure.update = (given, time) => {
     points = given;
