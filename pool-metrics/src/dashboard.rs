@@ -13,7 +13,7 @@
 //!
 //! | route | what |
 //! |---|---|
-//! | `GET /dashboard` | the page; with `/dashboard.css`, `/dashboard.js` and `/dashboard.svg` all there is to it |
+//! | `GET /dashboard` | the page; its scripts and style are below that |
 //! | `GET /api/live` | [`Live`], once |
 //! | `GET /api/live/events` | server-sent events: `history` (five minutes of points), then `live` each second |
 //!
@@ -61,6 +61,27 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
                       connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+macro_rules! files {
+    ($($path:literal, $kind:literal, $file:literal;)*) => {
+        /// The page: path, type and text of each of its files.
+        const FILES: &[(&str, &str, &str)] =
+            &[$(($path, $kind, include_str!(concat!("dashboard/page/", $file)))),*];
+    };
+}
+
+files! {
+    "/dashboard", "text/html; charset=utf-8", "index.html";
+    "/dashboard/style.css", "text/css; charset=utf-8", "style.css";
+    "/dashboard/icon.svg", "image/svg+xml", "icon.svg";
+    "/dashboard/main.js", "text/javascript; charset=utf-8", "main.js";
+    "/dashboard/link.js", "text/javascript; charset=utf-8", "link.js";
+    "/dashboard/page.js", "text/javascript; charset=utf-8", "page.js";
+    "/dashboard/card.js", "text/javascript; charset=utf-8", "card.js";
+    "/dashboard/chart.js", "text/javascript; charset=utf-8", "chart.js";
+    "/dashboard/build.js", "text/javascript; charset=utf-8", "build.js";
+    "/dashboard/words.js", "text/javascript; charset=utf-8", "words.js";
+}
+
 /// The live page's routes, and the end of them. Cheap to clone.
 ///
 /// It does not keep the monitor: when that is gone, streams end.
@@ -89,17 +110,11 @@ impl Dashboard {
         self.0.streams()
     }
 
-    /// The page with its script and style: the same for everybody, without data.
+    /// The page with its scripts and style: the same for everybody, without data.
     pub fn page(&self) -> Router {
-        const HTML: &str = include_str!("dashboard/page/dashboard.html");
-        const STYLE: &str = include_str!("dashboard/page/dashboard.css");
-        const SCRIPT: &str = include_str!("dashboard/page/dashboard.js");
-        const ICON: &str = include_str!("dashboard/page/dashboard.svg");
-        Router::new()
-            .route("/dashboard", get(|| file("text/html; charset=utf-8", HTML)))
-            .route("/dashboard.css", get(|| file("text/css; charset=utf-8", STYLE)))
-            .route("/dashboard.js", get(|| file("text/javascript; charset=utf-8", SCRIPT)))
-            .route("/dashboard.svg", get(|| file("image/svg+xml", ICON)))
+        FILES.iter().fold(Router::new(), |router, (path, kind, text)| {
+            router.route(path, get(|| file(kind, text))) //
+        })
     }
 
     /// What the page shows: to be guarded like anything that tells of a service from within.

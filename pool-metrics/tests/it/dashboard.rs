@@ -173,16 +173,18 @@ async fn the_page_is_all_from_here_and_has_no_data() {
     let monitor = Monitor::new();
     let dashboard = Dashboard::new(&monitor);
     let page = dashboard.page();
-    let mut size = 0;
-    for (path, kind) in [
-        ("/dashboard", "text/html"),
-        ("/dashboard.css", "text/css"),
-        ("/dashboard.js", "text/javascript"),
-        ("/dashboard.svg", "image/svg+xml"),
-    ] {
-        let response = get(&page, path).await;
-        assert_eq!(response.status(), StatusCode::OK);
+    let (mut paths, mut size, mut i) = (vec!["/dashboard".to_owned()], 0, 0);
+    while let Some(path) = paths.get(i).cloned() {
+        i += 1;
+        let response = get(&page, &path).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
         let header = |name| response.headers()[name].to_str().unwrap().to_owned();
+        let kind = match path.rsplit_once('.') {
+            Some((_, "js")) => "text/javascript",
+            Some((_, "css")) => "text/css",
+            Some(_) => "image/svg+xml",
+            None => "text/html",
+        };
         assert!(header(header::CONTENT_TYPE).starts_with(kind));
         let policy = header(header::CONTENT_SECURITY_POLICY);
         assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
@@ -193,7 +195,16 @@ async fn the_page_is_all_from_here_and_has_no_data() {
             assert!(!text.contains(markup), "{path}: {markup}");
         }
         size += text.len();
+        let is_file = |name: &&str| [".js", ".css", ".svg"].iter().any(|end| name.ends_with(end));
+        for name in text.split('"').filter(is_file) {
+            let name = name.trim_start_matches("./").trim_start_matches("dashboard/");
+            let path = format!("/dashboard/{name}");
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
     }
+    assert_eq!(paths.len(), 10, "all that there is: {paths:?}");
     assert!(size < 60_000, "{size} bytes");
     assert_eq!(get(&page, "/api/live").await.status(), StatusCode::NOT_FOUND);
     assert_eq!(get(&dashboard.live(), "/dashboard").await.status(), StatusCode::NOT_FOUND);

@@ -36,7 +36,10 @@ async function looksRight(page, what) {
   assert.ok(wide <= 0, `${what}: ${wide} px too wide`);
   await page.evaluate(axe); // not as a script element: the policy of the page has no room for one
   const { violations } = await page.evaluate(() => globalThis.axe.run());
-  const found = violations.map((one) => `${one.impact} ${one.id}: ${one.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`);
+  const found = violations.map(
+    (one) =>
+      `${one.impact} ${one.id}: ${one.nodes.map((node) => node.html.slice(0, 160)).join(" | ")}`,
+  );
   assert.deepEqual(found, [], what);
 }
 
@@ -48,32 +51,47 @@ async function open(browser, options, url) {
   page.away = false;
   page.on("console", (message) => {
     const expected = /Failed to load resource|ERR_/.test(message.text()) && page.away;
-    if (["error", "warning"].includes(message.type()) && !expected) page.problems.push(message.text());
+    if (["error", "warning"].includes(message.type()) && !expected)
+      page.problems.push(message.text());
   });
   page.on("pageerror", (error) => page.problems.push(String(error)));
   page.on("request", (request) => {
-    if (!request.url().startsWith(new URL(url).origin)) page.problems.push(`asked for ${request.url()}`);
+    if (!request.url().startsWith(new URL(url).origin))
+      page.problems.push(`asked for ${request.url()}`);
   });
   return page;
 }
 
-const state = (page, name) => page.getByRole("region", { name, exact: true }).locator(".head .badge");
+const state = (page, name) =>
+  page.getByRole("region", { name, exact: true }).locator(".head .badge");
 const states = [
-  ["orders", /^(Healthy|Degraded)/], ["customers", /exhausted/], ["reports", /^Unhealthy: database down$/],
-  ["archive", /^Healthy: idle|^Healthy/], ["legacy", /^Unhealthy: closed$/], ["unused", /^No data yet$/],
+  ["orders", /^(Healthy|Degraded)/],
+  ["customers", /exhausted/],
+  ["reports", /^Unhealthy: database down$/],
+  ["archive", /^Healthy: idle|^Healthy/],
+  ["legacy", /^Unhealthy: closed$/],
+  ["unused", /^No data yet$/],
 ];
 
 async function everyState(browser, url) {
   for (const width of [390, 768, 1440]) {
     for (const colorScheme of ["light", "dark"]) {
-      const page = await open(browser, { viewport: { width, height: 900 }, colorScheme, reducedMotion: "reduce" }, url);
+      const page = await open(
+        browser,
+        { viewport: { width, height: 900 }, colorScheme, reducedMotion: "reduce" },
+        url,
+      );
       await page.goto(`${url}#token=${encodeURIComponent(TOKEN)}`);
       assert.equal(await page.evaluate(() => location.hash), "", "the token is out of the address");
-      for (const [name, words] of states) await state(page, name).getByText(words).waitFor(PATIENCE);
+      for (const [name, words] of states)
+        await state(page, name).getByText(words).waitFor(PATIENCE);
       await page.getByText("now", { exact: true }).first().waitFor(PATIENCE);
       await looksRight(page, `${width} px, ${colorScheme}`);
       assert.deepEqual(page.problems, []);
-      await page.screenshot({ path: join(folder, `all-${width}-${colorScheme}.png`), fullPage: true });
+      await page.screenshot({
+        path: join(folder, `all-${width}-${colorScheme}.png`),
+        fullPage: true,
+      });
       await page.context().close();
     }
   }
@@ -92,10 +110,14 @@ async function token(browser, url) {
   await page.getByText("not the right one").waitFor(PATIENCE);
   await page.getByLabel("Token").fill(TOKEN);
   await page.keyboard.press("Enter");
-  await state(page, "orders").getByText(/ealthy|Degraded/).waitFor(PATIENCE);
+  await state(page, "orders")
+    .getByText(/ealthy|Degraded/)
+    .waitFor(PATIENCE);
   assert.equal(await page.getByLabel("Token").isVisible(), false);
   await page.reload();
-  await state(page, "orders").getByText(/ealthy|Degraded/).waitFor(PATIENCE);
+  await state(page, "orders")
+    .getByText(/ealthy|Degraded/)
+    .waitFor(PATIENCE);
   assert.deepEqual(await page.evaluate(() => Object.values(localStorage)), []);
   assert.deepEqual(page.problems, []);
   return page;
@@ -111,12 +133,24 @@ async function keys(page) {
   await page.getByRole("button", { name: "Light theme" }).waitFor(PATIENCE);
   assert.notEqual(await dark(), before, "the theme is remembered");
 
-  await state(page, "orders").getByText(/ealthy|Degraded/).waitFor(PATIENCE);
-  await page.waitForFunction(() => document.querySelector(".plot .l.use")?.getAttribute("d").includes("L"), null, PATIENCE);
-  const plot = page.getByRole("region", { name: "orders", exact: true }).getByRole("slider").first();
+  await state(page, "orders")
+    .getByText(/ealthy|Degraded/)
+    .waitFor(PATIENCE);
+  await page.waitForFunction(
+    () => document.querySelector(".plot .l.use")?.getAttribute("d").includes("L"),
+    null,
+    PATIENCE,
+  );
+  const plot = page
+    .getByRole("region", { name: "orders", exact: true })
+    .getByRole("slider")
+    .first();
   await plot.focus();
   await page.keyboard.press("ArrowLeft");
-  assert.match(await plot.getAttribute("aria-valuetext"), /\d\d:\d\d:\d\d, \d+ s ago: in use \d+, waiting \d+, max 10/);
+  assert.match(
+    await plot.getAttribute("aria-valuetext"),
+    /\d\d:\d\d:\d\d, \d+ s ago: in use \d+, waiting \d+, max 10/,
+  );
   await page.keyboard.press("Escape");
   assert.match(await plot.getAttribute("aria-valuetext"), /^now: /);
   await plot.hover();
@@ -126,20 +160,35 @@ async function keys(page) {
   assert.match(await page.evaluate(() => document.activeElement.id), /^db-|^$/);
   const rows = page.getByRole("region", { name: "Events" }).locator("tbody tr");
   await page.getByLabel("Events of").selectOption("reports");
-  await page.waitForFunction(() => [...document.querySelectorAll("[aria-labelledby=events-h] tbody tr")]
-    .every((row) => row.cells[1].textContent === "reports"), null, PATIENCE);
-  assert.ok(await rows.count() > 0);
+  await page.waitForFunction(
+    () =>
+      [...document.querySelectorAll("[aria-labelledby=events-h] tbody tr")].every(
+        (row) => row.cells[1].textContent === "reports",
+      ),
+    null,
+    PATIENCE,
+  );
+  assert.ok((await rows.count()) > 0);
 }
 
 /** A database that goes down and comes back is told of, each time, without a click. */
 async function changes(page, url) {
   await put(url, "archive", "load");
-  await state(page, "archive").getByText(/^Healthy$|^Degraded/).waitFor(PATIENCE);
+  await state(page, "archive")
+    .getByText(/^Healthy$|^Degraded/)
+    .waitFor(PATIENCE);
   await put(url, "archive", "down");
-  await state(page, "archive").getByText(/^Unhealthy: database down$/).waitFor(PATIENCE);
-  await page.getByRole("status").getByText("archive is now Unhealthy: database down").waitFor({ ...PATIENCE, state: "attached" });
+  await state(page, "archive")
+    .getByText(/^Unhealthy: database down$/)
+    .waitFor(PATIENCE);
+  await page
+    .getByRole("status")
+    .getByText("archive is now Unhealthy: database down")
+    .waitFor({ ...PATIENCE, state: "attached" });
   await put(url, "archive", "exhausted");
-  await state(page, "archive").getByText(/exhausted$/).waitFor(PATIENCE);
+  await state(page, "archive")
+    .getByText(/exhausted$/)
+    .waitFor(PATIENCE);
   await put(url, "archive", "idle");
 }
 
@@ -155,7 +204,9 @@ async function full(browser, url) {
   page.away = true; // a 503 is in the console
   await page.goto(`${url}#token=${encodeURIComponent(TOKEN)}`);
   await page.getByText("Live, every 2 seconds").waitFor(PATIENCE);
-  await state(page, "orders").getByText(/ealthy|Degraded/).waitFor(PATIENCE);
+  await state(page, "orders")
+    .getByText(/ealthy|Degraded/)
+    .waitFor(PATIENCE);
   crowd.abort();
   await page.getByText("Live", { exact: true }).waitFor({ timeout: 60_000 });
   assert.deepEqual(page.problems, []);
@@ -190,8 +241,14 @@ async function restart(page, running) {
   const browser = await chromium.launch({
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
-      "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-      "--disable-background-networking", "--disable-component-update", "--disable-sync",
+      "--headless",
+      "--no-sandbox",
+      "--disable-gpu",
+      "--disable-quic",
+      "--no-first-run",
+      "--disable-background-networking",
+      "--disable-component-update",
+      "--disable-sync",
     ],
     env: { ...process.env, HOME: profile },
   });
