@@ -5,6 +5,7 @@
 #   ./test.sh api        the endpoints of pool-metrics, asked at random by their OpenAPI document
 #   ./test.sh loom       nine races of the engine, in every interleaving
 #   ./test.sh shuttle    the whole engine in thousands of random schedules; POOL_SEED, POOL_SCHEDULES
+#   ./test.sh page       the live page in Chromium; pictures of it in target/page/pictures
 #   ./test.sh stress     a pool under everything at once for STRESS_SECONDS (60)
 #   ./test.sh fuzz       random settings, each kind for FUZZ_SECONDS (300)
 #   ./test.sh mutants    does some test notice each small change of the engine? Hours.
@@ -133,6 +134,19 @@ mutants() {
         cargo mutants -p pool-core --output "$target"
 }
 
+page() {
+    need node nodejs
+    need npm npm
+    need chromium chromium
+    say "the live page"
+    mkdir -p "$target/page"
+    npm install --no-save --no-audit --no-fund --prefix "$target/page" \
+        playwright-core@1.65.1 axe-core@4.14.1
+    cargo build -p pool-metrics --features dashboard --example dashboard
+    NODE_PATH=$target/page/node_modules node pool-metrics/tests/page/check.cjs \
+        "$target/debug/examples/dashboard" "$target/page/pictures"
+}
+
 bench() {
     say "the suite on other pools"
     CARGO_TARGET_DIR=$target/bench \
@@ -141,12 +155,12 @@ bench() {
 
 case ${1:-all} in
     all | quick) ;;
-    api | loom | shuttle | stress | fuzz | mutants | bench)
+    api | loom | shuttle | page | stress | fuzz | mutants | bench)
         "$1"
         exit
         ;;
     *)
-        echo "what is $1? One of: quick api loom shuttle stress fuzz mutants bench, or nothing for all" >&2
+        echo "what is $1? One of: quick api loom shuttle page stress fuzz mutants bench, or nothing for all" >&2
         exit 2
         ;;
 esac
@@ -186,6 +200,7 @@ done
 api
 loom
 shuttle
+page
 
 say "pool-sqlite with the oldest driver it allows"
 # A copy, since the older driver needs another lock file.

@@ -55,11 +55,15 @@
 //! | `http` | the endpoints, for axum, and a server of their own |
 //! | `prometheus` | the families as Prometheus reads them |
 //! | `facade` | the families for whichever exporter is behind the `metrics` facade |
+//! | `dashboard` | the live page for operators, and what it shows |
 //! | `log` | what happens in pools, as events of `tracing` |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buckets;
+#[cfg(feature = "dashboard")]
+#[cfg_attr(docsrs, doc(cfg(feature = "dashboard")))]
+pub mod dashboard;
 mod events;
 #[cfg(feature = "facade")]
 #[cfg_attr(docsrs, doc(cfg(feature = "facade")))]

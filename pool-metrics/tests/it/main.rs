@@ -1,5 +1,7 @@
 //! Tests of what is told of pools, on the engine itself.
 
+#[cfg(feature = "dashboard")]
+mod dashboard;
 #[cfg(feature = "facade")]
 mod facade;
 mod health;
