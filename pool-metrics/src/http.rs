@@ -27,6 +27,7 @@
 //! | `GET /metrics/performance/summary` | [`PerformanceSummary`] | no |
 //! | `GET /api/admin/database-health` | [`AdminHealth`]; 503; only with a token | yes |
 //! | `POST /metrics/database/reset` | nothing; figures begin anew; only with a token | no |
+//! | `GET /dashboard`, `/api/live`, `/api/live/events` | the [live page](crate::dashboard) and what it shows (feature `dashboard`) | no |
 //! | `GET /openapi.json` | all this as OpenAPI 3.1 | no |
 //!
 //! Those with 503 answer so if the database is unhealthy, and 200 if it is degraded. Where several
@@ -40,8 +41,9 @@
 //!
 //! # Who may ask
 //!
-//! * **With a token** every route but `/livez` and `/readyz` needs `Authorization: Bearer TOKEN`;
-//!   without it the answer is an empty 401.
+//! * **With a token** every route but `/livez`, `/readyz` and the live page, which has no data in it,
+//!   needs `Authorization: Bearer TOKEN`; without it the answer is an empty 401. The page asks for the
+//!   token.
 //! * **Without one** [`Endpoints::bind`] listens on loopback only, and the `Host` of a request must
 //!   be `localhost`, a loopback address or [allowed](Endpoints::allow_host), so that no web page
 //!   gets at it by a name of its own that leads to this machine. Else the answer is 421.

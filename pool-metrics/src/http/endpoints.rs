@@ -15,6 +15,8 @@ use tokio::time::timeout;
 use super::guard::{self, Guard};
 use super::routes;
 use super::token::Token;
+#[cfg(feature = "dashboard")]
+use crate::dashboard::Dashboard;
 use crate::health::Probe;
 use crate::monitor::Monitor;
 use crate::watched::Report;
@@ -30,13 +32,22 @@ pub struct Endpoints {
     pub(super) guard: Guard,
     patience: Duration,
     counts: Option<Arc<dyn Fn() -> Counting + Send + Sync>>,
+    #[cfg(feature = "dashboard")]
+    dashboard: Dashboard,
 }
 
 impl Endpoints {
     /// What this monitor tells; without a token.
     pub fn new(monitor: Monitor) -> Self {
         let patience = Duration::from_secs(2);
-        Self { monitor, guard: Guard::default(), patience, counts: None }
+        Self {
+            #[cfg(feature = "dashboard")]
+            dashboard: Dashboard::new(&monitor),
+            monitor,
+            guard: Guard::default(),
+            patience,
+            counts: None,
+        }
     }
 
     /// Answers only those who send this token, but for `/livez` and `/readyz`.
@@ -86,6 +97,15 @@ impl Endpoints {
         self
     }
 
+    /// The live page and its streams. Who nests the [`router`](Self::router) and waits for open
+    /// connections at the end calls its [`shutdown`](Dashboard::shutdown) then: a stream does not
+    /// end by itself.
+    #[cfg(feature = "dashboard")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "dashboard")))]
+    pub fn dashboard(&self) -> Dashboard {
+        self.dashboard.clone()
+    }
+
     /// The routes, to nest in an application (`Router::nest`) or to merge with it. Sampling is the
     /// application's: `tokio::spawn(monitor.run())`.
     ///
@@ -94,11 +114,18 @@ impl Endpoints {
     pub fn router(self) -> Router {
         let checks = Arc::new(self.guard.clone());
         let routes = routes::table().into_iter();
-        routes
-            .fold(Router::new(), |router, (path, methods)| router.route(path, methods))
-            .with_state(Arc::new(self))
-            .layer(from_fn_with_state(checks, guard::guard))
-            .layer(from_fn(guard::headers))
+        let routes =
+            routes.fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+        #[cfg(feature = "dashboard")]
+        let dashboard = self.dashboard();
+        let guarded = routes.with_state(Arc::new(self));
+        #[cfg(feature = "dashboard")]
+        let guarded = guarded.merge(dashboard.live());
+        let guarded = guarded.layer(from_fn_with_state(checks, guard::guard));
+        // The page has no data in it. What is no route stays the guarded router's.
+        #[cfg(feature = "dashboard")]
+        let guarded = dashboard.page().merge(guarded);
+        guarded.layer(from_fn(guard::headers))
     }
 
     pub(super) fn has_token(&self) -> bool {

@@ -36,6 +36,37 @@ use super::routes;
 )]
 struct Document;
 
+/// What the live page asks for.
+#[cfg(feature = "dashboard")]
+mod live {
+    use super::Refused;
+
+    #[derive(utoipa::OpenApi)]
+    #[openapi(paths(once, events))]
+    pub(super) struct Document;
+
+    /// All that the live page shows.
+    #[utoipa::path(
+        get, path = "/api/live",
+        responses((status = 200, content_type = "application/json", body = Object), Refused)
+    )]
+    #[allow(dead_code, reason = "only its attributes are read")]
+    fn once() {}
+
+    /// The same as server-sent events: `history`, then `live` each second.
+    #[utoipa::path(
+        get, path = "/api/live/events",
+        responses(
+            (status = 200, content_type = "text/event-stream", body = String),
+            (status = 503, description = "As many streams as may be are open",
+             headers(("Retry-After" = u32, description = "In seconds"))),
+            Refused
+        )
+    )]
+    #[allow(dead_code, reason = "only its attributes are read")]
+    fn events() {}
+}
+
 struct Bearer;
 
 impl Modify for Bearer {
@@ -48,6 +79,8 @@ impl Modify for Bearer {
 /// The document, for routes nested there.
 pub(super) fn document(nested: &str) -> OpenApi {
     let mut document = <Document as utoipa::OpenApi>::openapi();
+    #[cfg(feature = "dashboard")]
+    document.merge(<live::Document as utoipa::OpenApi>::openapi());
     let url = if nested.is_empty() { "/" } else { nested };
     document.servers = Some(vec![Server::new(url)]);
     document
@@ -85,7 +118,10 @@ mod tests {
 
     #[test]
     fn every_route_is_in_it_and_every_path_is_a_route() {
-        let routes: BTreeSet<_> = routes::table().into_iter().map(|(path, _)| path).collect();
+        let mut routes: BTreeSet<_> = routes::table().into_iter().map(|(path, _)| path).collect();
+        if cfg!(feature = "dashboard") {
+            routes.extend(["/api/live", "/api/live/events"]);
+        }
         let document = document("");
         let paths: BTreeSet<_> = document.paths.paths.keys().map(String::as_str).collect();
         assert_eq!(routes, paths);

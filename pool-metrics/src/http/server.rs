@@ -27,6 +27,8 @@ pub struct Server {
     address: SocketAddr,
     router: Router,
     monitor: Monitor,
+    #[cfg(feature = "dashboard")]
+    dashboard: crate::dashboard::Dashboard,
 }
 
 impl Endpoints {
@@ -49,7 +51,21 @@ impl Endpoints {
         let listener = TcpListener::bind(address).await.map_err(ServeError::Io)?;
         let address = listener.local_addr().map_err(ServeError::Io)?;
         let monitor = self.monitor.clone();
-        Ok(Server { listener, address, router: self.router(), monitor })
+        #[cfg(feature = "dashboard")]
+        let dashboard = self.dashboard();
+        let router = self.router();
+        #[cfg(feature = "dashboard")]
+        let router = Router::new()
+            .route("/", axum::routing::get(async || axum::response::Redirect::to("/dashboard")))
+            .merge(router);
+        Ok(Server {
+            listener,
+            address,
+            router,
+            monitor,
+            #[cfg(feature = "dashboard")]
+            dashboard,
+        })
     }
 
     /// Binds to an address and serves until `shutdown` ends: [`bind`](Self::bind), then
@@ -86,6 +102,8 @@ impl Server {
         let told = ending.clone();
         let shutdown = async move {
             shutdown.await;
+            #[cfg(feature = "dashboard")]
+            self.dashboard.shutdown();
             told.notify_one();
         };
         let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(shutdown);

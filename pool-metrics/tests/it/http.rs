@@ -3,5 +3,7 @@
 mod answers;
 mod client;
 mod guard;
+#[cfg(feature = "dashboard")]
+mod page;
 mod secrets;
 mod shapes;

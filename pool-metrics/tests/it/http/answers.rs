@@ -20,8 +20,10 @@ async fn each_path_has_its_methods_and_no_other() {
     let document = running.with_token("GET", "/openapi.json").await.json();
     assert_eq!(document["openapi"], "3.1.0");
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), GETS.len() + 1);
-    for (path, item) in paths {
+    let of_the_page = if cfg!(feature = "dashboard") { 2 } else { 0 };
+    assert_eq!(paths.len(), GETS.len() + 1 + of_the_page);
+    // A stream does not end.
+    for (path, item) in paths.iter().filter(|(path, _)| !path.ends_with("/events")) {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"] {
             let answer = running.with_token(method, path).await;
             let told = item.get(method.to_lowercase());
