@@ -67,6 +67,9 @@ async fn it_shows_the_pool_until_it_is_interrupted() {
     let told = get_json(address, "/api/connection-pool").await;
     assert_eq!(told["connection_pool"]["max_open_connections"], 25, "one writer and 24 readers");
     assert_eq!(told["connection_pool"]["in_use"], 0);
+    assert!(get(address, "/dashboard", None).await.1.contains("<title>"));
+    let live = get_json(address, "/api/live").await.to_string();
+    assert!(live.contains("sqlite-write") && live.contains("look up"), "{live}");
     let summary = get(address, "/metrics/performance/summary", None).await.1;
     assert!(summary.contains("look up"), "{summary}");
     for path in ["/livez", "/readyz", "/api/v1/health", "/api/db-health", "/metrics"] {
