@@ -7,8 +7,9 @@
 
 use std::sync::OnceLock;
 
-/// Entries; a power of two. A few more operations than anybody looks at.
-const SLOTS: usize = 256;
+/// Places for entries, a power of two: more than an application has operations, so that most are free
+/// and look-ups short.
+const SLOTS: usize = 1024;
 /// How far a look-up goes before it takes the entry of the rest.
 const PROBES: usize = 16;
 
@@ -131,12 +132,12 @@ mod tests {
     #[test]
     fn names_made_up_as_one_goes_share_an_entry_and_none_is_lost() {
         let table = Table::<AtomicU32>::new();
-        for i in 0..5_000 {
+        for i in 0..20_000 {
             count(&table, leaked(format!("pool-{}", i % 40)), Some(leaked(format!("list_{i}"))));
         }
         assert!(table.iter().count() <= SLOTS + PROBES + 1);
         let all: u32 = table.iter().map(|entry| entry.kept.load(Ordering::Relaxed)).sum();
-        assert_eq!(all, 5_000);
+        assert_eq!(all, 20_000);
         for entry in table.iter().filter(|entry| entry.operation == Some(REST)) {
             assert!(entry.of == REST || entry.of.starts_with("pool-"), "{}", entry.of);
         }

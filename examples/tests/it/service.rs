@@ -65,6 +65,19 @@ impl Service {
     }
 }
 
+/// Who looks at the live page does not hold it.
+#[tokio::test]
+async fn it_ends_while_somebody_looks() {
+    let service = Service::start(&mut command(None)).await;
+    let mut stream = TcpStream::connect(&service.address).await.unwrap();
+    let request = "GET /ops/api/live/events HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut begun = [0; 64];
+    within_deadline(stream.read_exact(&mut begun)).await.unwrap();
+    assert!(begun.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(&begun));
+    service.stop("TERM").await;
+}
+
 #[tokio::test]
 async fn it_serves_and_tells_how_its_pool_does() {
     let dir = TempDir::new().unwrap();

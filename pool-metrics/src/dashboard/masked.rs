@@ -1,7 +1,7 @@
 //! Takes passwords out of what drivers say: an error may name the whole address of a database.
 
 /// What a value follows that nobody should read.
-const NAMES: [&str; 4] = ["password", "passwd", "pwd", "token"];
+const NAMES: [&str; 6] = ["password", "passwd", "pass", "pwd", "secret", "token"];
 const MASK: &str = "***";
 
 /// The text with the user and password of every URL, and the value of every `password=..` and its
@@ -54,12 +54,25 @@ fn value_of(lower: &str, name: &str, mut from: usize) -> Option<usize> {
 
 /// How long a value is: to its closing quote, or to the next separator.
 fn length(value: &str) -> usize {
+    if let Some(inner) = value.strip_prefix("Some(") {
+        return value.len() - inner.len() + length(inner);
+    }
     let quote = value.chars().next().filter(|c| "\"'".contains(*c));
     let end = match quote {
-        Some(quote) => value[1..].find(quote).map(|at| at + 2),
+        Some(quote) => closing(&value[1..], quote).map(|at| at + 2),
         None => value.find(|c: char| c.is_whitespace() || "&;,)\"'".contains(c)),
     };
     end.unwrap_or(value.len())
+}
+
+/// Where the quote is that no backslash precedes.
+fn closing(text: &str, quote: char) -> Option<usize> {
+    let mut escaped = false;
+    text.char_indices().find_map(|(at, c)| {
+        let closes = c == quote && !escaped;
+        escaped = c == '\\' && !escaped;
+        closes.then_some(at)
+    })
 }
 
 #[cfg(test)]
@@ -85,6 +98,8 @@ mod tests {
             ("?sslmode=on&PWD=a&token=b", "?sslmode=on&PWD=***&token=***"),
             ("{\"password\": \"a\\u00e4\"}", "{\"password\": ***}"),
             ("ärger: password:ö", "ärger: password:***"),
+            ("Config { password: Some(\"s3cret\") }", "Config { password: ***) }"),
+            (r#"pass: "a\"b", secret=c"#, "pass: ***, secret=***"),
         ] {
             assert_eq!(masked(text), expected);
         }

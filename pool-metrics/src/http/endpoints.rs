@@ -106,8 +106,13 @@ impl Endpoints {
         self.dashboard.clone()
     }
 
-    /// The routes, to nest in an application (`Router::nest`) or to merge with it. Sampling is the
-    /// application's: `tokio::spawn(monitor.run())`.
+    #[cfg(feature = "dashboard")]
+    pub(super) fn with_dashboard(self, dashboard: Dashboard) -> Self {
+        Self { dashboard, ..self }
+    }
+
+    /// The routes, to nest in an application (`Router::nest`; not to merge with it, as what is no
+    /// route is theirs). Sampling is the application's: `tokio::spawn(monitor.run())`.
     ///
     /// Without a token nest it only in what listens on loopback:
     /// [`check_address`](Self::check_address).

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::Router;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -51,9 +51,14 @@ impl Endpoints {
         let listener = TcpListener::bind(address).await.map_err(ServeError::Io)?;
         let address = listener.local_addr().map_err(ServeError::Io)?;
         let monitor = self.monitor.clone();
+        // Its own: it ends with this server, and a clone's goes on.
         #[cfg(feature = "dashboard")]
-        let dashboard = self.dashboard();
-        let router = self.router();
+        let dashboard = crate::dashboard::Dashboard::new(&self.monitor);
+        #[cfg(feature = "dashboard")]
+        let this = self.with_dashboard(dashboard.clone());
+        #[cfg(not(feature = "dashboard"))]
+        let this = self;
+        let router = this.router();
         #[cfg(feature = "dashboard")]
         let router = Router::new()
             .route("/", axum::routing::get(async || axum::response::Redirect::to("/dashboard")))
@@ -89,19 +94,24 @@ impl Server {
         self.address
     }
 
-    /// Serves until `shutdown` ends, and takes the monitor's samples meanwhile. Requests under way
-    /// are answered then, for 5 s at most.
+    /// Serves until `shutdown` ends, and takes the monitor's samples meanwhile. Then it waits for
+    /// requests under way, 5 s at most; whoever takes longer is left to its connection.
     ///
     /// # Cancel safety
-    /// Nothing is accepted any more once it is dropped; connections that are open end with their
-    /// clients.
+    /// Dropped, it accepts nothing any more and ends the streams of the live page; other requests
+    /// under way are answered.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let mut sampling = JoinSet::new(); // ends with this
         sampling.spawn(self.monitor.run());
         let ending = Arc::new(Notify::new());
         let told = ending.clone();
+        // axum waits for the end in a task of its own, which has to end with this future too.
+        let (_dropped, cancelled) = oneshot::channel::<()>();
         let shutdown = async move {
-            shutdown.await;
+            tokio::select! {
+                () = shutdown => {}
+                _ = cancelled => {}
+            }
             #[cfg(feature = "dashboard")]
             self.dashboard.shutdown();
             told.notify_one();

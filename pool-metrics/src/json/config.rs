@@ -25,7 +25,7 @@ macro_rules! side {
         #[cfg_attr(feature = "http", derive(utoipa::ToSchema))]
         #[non_exhaustive]
         pub struct SideConfig {
-            /// The pool's own name.
+            /// The pool's name, as in all that is exported.
             pub name: String,
             $($(#[$doc])* pub $field: $kind,)*
         }
@@ -89,5 +89,6 @@ impl Config {
 }
 
 pub(super) fn sides(report: &Report) -> Vec<SideConfig> {
-    report.configs.iter().map(|config| SideConfig::from(&**config)).collect()
+    let named = report.sides.iter().map(|side| side.snapshot.name.clone()).zip(&report.configs);
+    named.map(|(name, config)| SideConfig { name, ..SideConfig::from(&**config) }).collect()
 }

@@ -154,7 +154,10 @@ impl Export {
     fn read(&self, reading: &mut Reading) {
         (reading.at, reading.seen_by) = (Some(Instant::now()), 0);
         let mut before = std::mem::take(&mut reading.pools);
-        let Some(monitor) = self.monitor.upgrade() else { return };
+        let Some(monitor) = self.monitor.upgrade() else {
+            before.iter_mut().for_each(Pool::tell);
+            return;
+        };
         let databases = monitor.pools();
         for (name, view) in databases.iter().flat_map(|watched| watched.views()) {
             let known = before.iter().position(|pool| pool.name == name && pool.view.is_same(view));

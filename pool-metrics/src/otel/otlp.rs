@@ -162,7 +162,12 @@ impl Otlp {
             }
         };
         drop(in_it);
-        let wrong = |error: opentelemetry_otlp::ExporterBuildError| OtlpError(error.to_string());
+        // What the SDK says may have the endpoint in it, with its password.
+        let wrong = |_: opentelemetry_otlp::ExporterBuildError| {
+            OtlpError(
+                "no exporter can be made: is the endpoint a URL (http://host:4317)?".to_owned(),
+            )
+        };
         let (spans, metrics) = (spans.map_err(wrong)?, metrics.map_err(wrong)?);
         let resource = Resource::builder().build();
         let tracers = SdkTracerProvider::builder()

@@ -78,7 +78,7 @@ fn say(line: &str) {
 
 async fn run(args: &Args) -> Result<Report, Fault> {
     let stop = Stop::new();
-    let listening = tokio::spawn(listen(stop.clone()));
+    tokio::spawn(listen(stop.clone()));
     let root = Root::open(&args.dir)?;
     let place = settings::place(args)?;
     if args.db.is_none() {
@@ -102,8 +102,7 @@ async fn run(args: &Args) -> Result<Report, Fault> {
     });
     if let Some(serving) = serving {
         if done.as_ref().is_ok_and(|report| !report.interrupted) {
-            listening.abort();
-            serving.until_interrupted().await;
+            serving.until(&scan.stop).await;
         }
         serving.end().await;
     }

@@ -44,9 +44,9 @@ impl Serving {
     }
 
     /// Goes on until Ctrl-C.
-    pub(crate) async fn until_interrupted(&self) {
+    pub(crate) async fn until(&self, stop: &Stop) {
         say("The scan is done; the page stays until Ctrl-C.");
-        let _ = tokio::signal::ctrl_c().await;
+        stop.wait().await;
     }
 
     /// Ends, with all who look.

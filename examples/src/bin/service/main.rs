@@ -8,6 +8,7 @@
 mod app;
 
 use std::error::Error;
+use std::future::IntoFuture;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -19,6 +20,8 @@ use pool_metrics::http::{Endpoints, Token};
 use pool_sqlite::{SqliteBuilder, SqlitePool};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::time::sleep;
 
 /// The token's variable in the environment.
 const TOKEN: &str = "SERVICE_TOKEN";
@@ -75,16 +78,25 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     endpoints.check_address(args.listen)?;
 
+    let live = endpoints.dashboard();
     let app = app::router(pool.clone()).nest("/ops", endpoints.router());
     let listener = TcpListener::bind(args.listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
+    let (over, ended) = oneshot::channel();
     let told = async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        live.shutdown(); // who looks would hold the server
+        let _ = over.send(());
     };
-    axum::serve(listener, app).with_graceful_shutdown(told).await?;
+    let serving = axum::serve(listener, app).with_graceful_shutdown(told);
+    tokio::select! {
+        served = serving.into_future() => served?,
+        // Who is slower than that is left alone: the database is to be closed in order.
+        () = async { let _ = ended.await; sleep(PATIENCE).await } => {}
+    }
 
     let report = pool.close(PATIENCE).await;
     println!("closed, {}", if report.is_complete() { "all of it" } else { "not all of it" });

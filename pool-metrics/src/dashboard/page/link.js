@@ -52,6 +52,9 @@ export function tokenFromAddress() {
   return true;
 }
 
+/** What can be no token would be no header either: it is asked for anew. */
+const isOdd = () => !/^[\x21-\x7e]*$/.test(token ?? kept(session, "pool-token") ?? "");
+
 const get = (path) => {
   const given = token ?? kept(session, "pool-token");
   const headers = given ? { Authorization: `Bearer ${given}` } : {};
@@ -60,6 +63,7 @@ const get = (path) => {
 
 /** Follows the stream until it ends; how it went: `denied`, `full`, `ended` or `lost`. */
 async function follow(onLife) {
+  if (isOdd()) return "denied";
   aborter = new AbortController();
   let timer = setTimeout(() => aborter.abort(), SILENCE);
   try {

@@ -106,7 +106,9 @@ function known(point) {
     knows nothing of the time before. */
 export function take(columns, anew) {
   const covered = anew ? (columns.unix_millis[0] ?? Infinity) : Infinity;
-  const points = (series.get(columns.name) ?? []).filter((point) => point.t < covered);
+  let points = (series.get(columns.name) ?? []).filter((point) => point.t < covered);
+  // A clock that was set back: what is drawn is of a time to come.
+  if (points.at(-1)?.t > (columns.unix_millis.at(-1) ?? Infinity) + 10_000) points = [];
   const last = points.at(-1)?.t ?? 0;
   columns.unix_millis.forEach((t, i) => {
     if (t <= last) return;
