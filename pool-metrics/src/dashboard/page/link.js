@@ -52,8 +52,8 @@ export function tokenFromAddress() {
   return true;
 }
 
-/** What can be no token would be no header either: it is asked for anew. */
-const isOdd = () => !/^[\x21-\x7e]*$/.test(token ?? kept(session, "pool-token") ?? "");
+/** What can be no header is no token: it is asked for anew. */
+const isOdd = () => !/^[\x20-\x7e]*$/.test(token ?? kept(session, "pool-token") ?? "");
 
 const get = (path) => {
   const given = token ?? kept(session, "pool-token");
