@@ -78,7 +78,7 @@ pub enum Value {
 }
 
 impl Families {
-    /// The families, in the order of the list in the crate's documentation.
+    /// The families, always in the same order.
     pub fn iter(&self) -> impl Iterator<Item = &Family> {
         self.0.iter()
     }

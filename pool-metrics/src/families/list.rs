@@ -1,6 +1,5 @@
 //! The list: which families there are, and what each sample is read from.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use pool_core::{Counts, Histogram, PoolConfig, Snapshot, Statistics};
@@ -15,11 +14,12 @@ use crate::watched::Report;
 type Gauge<T> = (&'static str, &'static str, fn(&Snapshot) -> T);
 
 type Count = fn(&Counts) -> u64;
+type Size = fn(&Snapshot) -> u32;
 
 pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
     let mut out = Writer { families: Vec::new(), monitor };
     let reports = monitor.reports();
-    let pools = Pools::read(&reports);
+    let pools = Pools::of(&reports);
     connections(&mut out, &pools);
     acquires(&mut out, &pools, monitor);
     life(&mut out, &pools);
@@ -29,24 +29,13 @@ pub(super) fn read(monitor: &Monitor) -> Vec<Family> {
     out.families
 }
 
-/// Every pool by a name of its own, as series have to be told apart.
-struct Pools(Vec<Pool>);
+/// Every pool with its settings. Their names are told apart already.
+struct Pools<'a>(Vec<(&'a Statistics, &'a PoolConfig)>);
 
-struct Pool {
-    name: String,
-    read: Statistics,
-    config: Arc<PoolConfig>,
-}
-
-impl Pools {
-    fn read(reports: &[Report]) -> Self {
+impl<'a> Pools<'a> {
+    fn of(reports: &'a [Report]) -> Self {
         let sides = reports.iter().flat_map(|report| report.sides.iter().zip(&report.configs));
-        let pool = |(read, config): (&Statistics, &Arc<PoolConfig>)| Pool {
-            name: read.snapshot.name.clone(),
-            read: read.clone(),
-            config: config.clone(),
-        };
-        Self(sides.map(pool).collect())
+        Self(sides.map(|(side, config)| (side, &**config)).collect())
     }
 
     fn counts(&self, of: impl Fn(&Counts) -> u64) -> Vec<Sample> {
@@ -66,23 +55,30 @@ impl Pools {
     }
 
     fn each(&self, of: impl Fn(&Statistics, &PoolConfig) -> Value) -> Vec<Sample> {
-        let sample = |pool: &Pool| Sample {
-            labels: vec![("pool", pool.name.clone())],
-            value: of(&pool.read, &pool.config),
+        let sample = |(read, config): &(&Statistics, &PoolConfig)| Sample {
+            labels: vec![("pool", read.snapshot.name.clone())],
+            value: of(read, config),
         };
         self.0.iter().map(sample).collect()
     }
 
     /// The same for several values of a second label.
-    fn by(&self, label: &'static str, values: &[(&str, Count)]) -> Vec<Sample> {
-        let mut all = Vec::new();
-        for (value, of) in values {
-            for mut sample in self.counts(of) {
-                sample.labels.push((label, (*value).to_owned()));
-                all.push(sample);
-            }
-        }
-        all
+    fn by<T>(
+        &self,
+        label: &'static str,
+        values: &[(&str, T)],
+        samples: impl Fn(&Self, &T) -> Vec<Sample>,
+    ) -> Vec<Sample> {
+        let labelled = values.iter().flat_map(|(value, of)| {
+            let mut all = samples(self, of);
+            all.iter_mut().for_each(|sample| sample.labels.push((label, (*value).to_owned())));
+            all
+        });
+        labelled.collect()
+    }
+
+    fn outcomes(&self, values: &[(&str, Count)]) -> Vec<Sample> {
+        self.by("outcome", values, |pools, of| pools.counts(of))
     }
 }
 
@@ -100,16 +96,15 @@ impl Writer<'_> {
         let name = self.monitor.own_name(name);
         self.families.push(Family { name, help, kind, samples });
     }
+
+    fn count(&mut self, name: &str, help: &'static str, samples: Vec<Sample>) {
+        self.ours(name, Kind::Counter, help, samples);
+    }
 }
 
-fn connections(out: &mut Writer<'_>, pools: &Pools) {
-    let mut by_state = Vec::new();
-    for (state, of) in [("idle", (|s| s.idle) as fn(&Snapshot) -> u32), ("used", |s| s.in_use)] {
-        for mut sample in pools.sizes(of) {
-            sample.labels.push(("state", state.to_owned()));
-            by_state.push(sample);
-        }
-    }
+fn connections(out: &mut Writer<'_>, pools: &Pools<'_>) {
+    let states: [(&str, Size); 2] = [("idle", |s| s.idle), ("used", |s| s.in_use)];
+    let by_state = pools.by("state", &states, |pools, of| pools.sizes(of));
     out.standard("db_client_connection_count", Kind::Untyped, "Connections by state", by_state);
     let standard: [Gauge<u32>; 4] = [
         ("db_client_connection_idle_max", "The most idle connections kept", |s| s.max_idle),
@@ -158,141 +153,90 @@ fn connections(out: &mut Writer<'_>, pools: &Pools) {
     }
 }
 
-fn acquires(out: &mut Writer<'_>, pools: &Pools, monitor: &Monitor) {
-    use Kind::Counter;
+fn acquires(out: &mut Writer<'_>, pools: &Pools<'_>, monitor: &Monitor) {
+    use Kind::Histogram;
 
-    let timeouts = pools.counts(|c| c.timed_out);
-    out.standard(
-        "db_client_connection_timeouts_total",
-        Counter,
-        "Acquires whose time was up",
-        timeouts.clone(),
-    );
-    histogram(
-        out,
-        "db_client_connection_wait_time_seconds",
-        "From acquire to hand-out",
-        pools,
-        |s| &s.wait,
-    );
-    histogram(
-        out,
-        "db_client_connection_use_time_seconds",
-        "From checkout to return",
-        pools,
-        |s| &s.usage,
-    );
+    let (timeouts, whose) = (pools.counts(|c| c.timed_out), "Acquires whose time was up");
+    let name = "db_client_connection_timeouts_total";
+    out.standard(name, Kind::Counter, whose, timeouts.clone());
+    let (name, waits) =
+        ("db_client_connection_wait_time_seconds", pools.durations(|read| &read.wait));
+    out.standard(name, Histogram, "From acquire to hand-out", waits);
+    let (name, uses) =
+        ("db_client_connection_use_time_seconds", pools.durations(|read| &read.usage));
+    out.standard(name, Histogram, "From checkout to return", uses);
     let operations = monitor.operations();
     let by_operation = operations.iter().map(|one| Sample {
-        labels: vec![("pool", one.pool.clone()), ("operation", name(one.operation))],
+        labels: vec![("pool", one.pool.clone()), ("operation", label(one.operation))],
         value: (&one.waits).into(),
     });
-    out.ours(
-        "acquire_duration_seconds",
-        Kind::Histogram,
-        "From acquire to hand-out, by operation",
-        by_operation.collect(),
-    );
-    out.ours("acquire_timeout_total", Counter, "Acquires whose time was up", timeouts);
-    let outcomes = pools.by(
-        "outcome",
-        &[
-            ("ok", |c| c.acquired),
-            ("timed_out", |c| c.timed_out),
-            ("cancelled", |c| c.cancelled),
-            ("shed", |c| c.shed),
-            ("failed", |c| c.failed),
-            ("closed", |c| c.closed),
-            ("suspended", |c| c.suspended),
-        ],
-    );
-    out.ours("acquires_total", Counter, "Acquires by how they ended", outcomes);
-    out.ours(
-        "acquire_waits_total",
-        Counter,
-        "Acquires that got a connection and had to wait",
-        pools.counts(|c| c.waited),
-    );
-    out.ours(
-        "hits_total",
-        Counter,
-        "Acquires served by a connection used before",
-        pools.counts(|c| c.hits),
-    );
-    out.ours(
-        "misses_total",
-        Counter,
-        "Acquires served by a new connection",
-        pools.counts(|c| c.misses),
-    );
+    let help = "From acquire to hand-out, by operation";
+    out.ours("acquire_duration_seconds", Histogram, help, by_operation.collect());
+    out.count("acquire_timeout_total", whose, timeouts);
+    let outcomes = pools.outcomes(&[
+        ("ok", |c| c.acquired),
+        ("timed_out", |c| c.timed_out),
+        ("cancelled", |c| c.cancelled),
+        ("shed", |c| c.shed),
+        ("failed", |c| c.failed),
+        ("closed", |c| c.closed),
+        ("suspended", |c| c.suspended),
+    ]);
+    out.count("acquires_total", "Acquires by how they ended", outcomes);
+    let served: [(&str, &str, Count); 3] = [
+        ("acquire_waits_total", "Acquires that got a connection and had to wait", |c| c.waited),
+        ("hits_total", "Acquires served by a connection used before", |c| c.hits),
+        ("misses_total", "Acquires served by a new connection", |c| c.misses),
+    ];
+    for (name, help, of) in served {
+        out.count(name, help, pools.counts(of));
+    }
     let rate = pools.numbers(|s| s.hit_rate().unwrap_or(f64::NAN));
     out.ours("hit_ratio", Kind::Gauge, "The share of hits since the pool was made", rate);
-    out.ours(
-        "taken_back_total",
-        Counter,
-        "Connections taken back from futures that nobody polled",
-        pools.counts(|c| c.taken_back),
-    );
-    out.ours(
-        "leaks_total",
-        Counter,
-        "Connections held longer than leak_after",
-        pools.counts(|c| c.leaks),
-    );
+    let help = "Connections taken back from futures that nobody polled";
+    out.count("taken_back_total", help, pools.counts(|c| c.taken_back));
+    let leaks = pools.counts(|c| c.leaks);
+    out.count("leaks_total", "Connections held longer than leak_after", leaks);
 }
 
-fn life(out: &mut Writer<'_>, pools: &Pools) {
-    use Kind::Counter;
+fn life(out: &mut Writer<'_>, pools: &Pools<'_>) {
+    use Kind::Histogram;
 
-    histogram(out, "db_client_connection_create_time_seconds", "Successful connects", pools, |s| {
-        &s.connect
-    });
-    let connects = pools.by(
-        "outcome",
-        &[
-            ("ok", |c| c.created),
-            ("permanent", |c| c.connect_permanent),
-            ("saturated", |c| c.connect_saturated),
-            ("transient", |c| c.connect_transient),
-        ],
-    );
-    out.ours("connects_total", Counter, "Connects by outcome; failures by class", connects);
+    let connects = pools.durations(|read| &read.connect);
+    let name = "db_client_connection_create_time_seconds";
+    out.standard(name, Histogram, "Successful connects", connects);
+    let connects = pools.outcomes(&[
+        ("ok", |c| c.created),
+        ("permanent", |c| c.connect_permanent),
+        ("saturated", |c| c.connect_saturated),
+        ("transient", |c| c.connect_transient),
+    ]);
+    out.count("connects_total", "Connects by outcome; failures by class", connects);
     let mut closes = Vec::new();
-    for pool in &pools.0 {
-        closes.extend(pool.read.snapshot.counts.ended.iter().map(|(reason, count)| Sample {
-            labels: vec![("pool", pool.name.clone()), ("reason", reason.as_str().to_owned())],
+    for (read, _) in &pools.0 {
+        closes.extend(read.snapshot.counts.ended.iter().map(|(reason, count)| Sample {
+            labels: vec![
+                ("pool", read.snapshot.name.clone()),
+                ("reason", reason.as_str().to_owned()),
+            ],
             value: Value::Count(count),
         }));
     }
-    out.ours("closes_total", Counter, "Connections that ended, by reason", closes);
-    out.ours(
-        "abandoned_total",
-        Counter,
-        "Connections whose goodbye did not end in time",
-        pools.counts(|c| c.abandoned),
-    );
-    let resets = pools.by("outcome", &[("kept", |c| c.reset), ("closed", |c| c.ended.reset)]);
-    out.ours(
-        "resets_total",
-        Counter,
-        "Connections cleaned after use, by what became of them",
-        resets,
-    );
-    histogram_of_ours(out, "reset_duration_seconds", "Successful resets", pools, |s| &s.reset);
-    let pings = pools.by("outcome", &[("ok", |c| c.validated), ("closed", |c| c.ended.validation)]);
-    out.ours(
-        "validations_total",
-        Counter,
-        "Pings before use, by what became of the connection",
-        pings,
-    );
-    histogram_of_ours(out, "validation_duration_seconds", "Successful pings", pools, |s| {
-        &s.validate
-    });
+    out.count("closes_total", "Connections that ended, by reason", closes);
+    let help = "Connections whose goodbye did not end in time";
+    out.count("abandoned_total", help, pools.counts(|c| c.abandoned));
+    let resets = pools.outcomes(&[("kept", |c| c.reset), ("closed", |c| c.ended.reset)]);
+    out.count("resets_total", "Connections cleaned after use, by what became of them", resets);
+    let resets = pools.durations(|read| &read.reset);
+    out.ours("reset_duration_seconds", Histogram, "Successful resets", resets);
+    let pings = pools.outcomes(&[("ok", |c| c.validated), ("closed", |c| c.ended.validation)]);
+    out.count("validations_total", "Pings before use, by what became of the connection", pings);
+    let pings = pools.durations(|read| &read.validate);
+    out.ours("validation_duration_seconds", Histogram, "Successful pings", pings);
 }
 
 /// Counts are unreadable without what they are measured against.
-fn settings(out: &mut Writer<'_>, pools: &Pools) {
+fn settings(out: &mut Writer<'_>, pools: &Pools<'_>) {
     type Limit = fn(&PoolConfig) -> Option<Duration>;
     let limits: [(&str, &str, Limit); 3] = [
         ("acquire_timeout_seconds", "How long an acquire may wait", |c| c.acquire_timeout),
@@ -331,46 +275,18 @@ fn health(out: &mut Writer<'_>, reports: &[Report]) {
 fn statements(out: &mut Writer<'_>, monitor: &Monitor) {
     let all = monitor.statements_so_far();
     let sample = |one: &StatementReport, value| Sample {
-        labels: vec![("system", one.backend.clone()), ("operation", name(one.operation))],
+        labels: vec![("system", one.backend.clone()), ("operation", label(one.operation))],
         value,
     };
     let took = all.iter().map(|one| sample(one, (&one.took).into())).collect();
+    let (name, help) =
+        ("db_client_operation_duration_seconds", "How long statements took, by operation");
+    out.standard(name, Kind::Histogram, help, took);
     let errors = all.iter().map(|one| sample(one, Value::Count(one.errors))).collect();
-    out.standard(
-        "db_client_operation_duration_seconds",
-        Kind::Histogram,
-        "How long statements took, by operation",
-        took,
-    );
-    out.ours(
-        "statement_errors_total",
-        Kind::Counter,
-        "Statements that failed or were given up",
-        errors,
-    );
+    out.count("statement_errors_total", "Statements that failed or were given up", errors);
 }
 
 /// The label of an operation; empty, which Prometheus takes for absent, where it has no name.
-fn name(operation: Option<&'static str>) -> String {
+fn label(operation: Option<&'static str>) -> String {
     operation.unwrap_or_default().to_owned()
-}
-
-fn histogram(
-    out: &mut Writer<'_>,
-    name: &str,
-    help: &'static str,
-    pools: &Pools,
-    of: impl Fn(&Statistics) -> &Histogram,
-) {
-    out.standard(name, Kind::Histogram, help, pools.durations(of));
-}
-
-fn histogram_of_ours(
-    out: &mut Writer<'_>,
-    name: &str,
-    help: &'static str,
-    pools: &Pools,
-    of: impl Fn(&Statistics) -> &Histogram,
-) {
-    out.ours(name, Kind::Histogram, help, pools.durations(of));
 }
