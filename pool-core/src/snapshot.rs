@@ -111,6 +111,11 @@ impl Counts {
             + self.suspended
     }
 
+    /// Connects that failed, of whichever class.
+    pub fn connects_failed(&self) -> u64 {
+        self.connect_permanent + self.connect_saturated + self.connect_transient
+    }
+
     /// What has happened since an earlier reading of the same pool.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {

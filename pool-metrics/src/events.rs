@@ -3,10 +3,11 @@
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::clock::unix_millis;
 use crate::monitor::lock;
 
 /// So many are kept.
@@ -68,8 +69,7 @@ struct Ring {
 
 impl Events {
     pub(crate) fn push(&self, pool: &str, kind: EventKind, text: String) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
+        let unix_millis = unix_millis();
         let mut ring = lock(&self.0);
         ring.last += 1;
         let event = Event { number: ring.last, unix_millis, pool: pool.to_owned(), kind, text };

@@ -299,8 +299,7 @@ impl Indicator {
                 })
             }
             Self::FailingConnects => {
-                let failures =
-                    counts.connect_permanent + counts.connect_saturated + counts.connect_transient;
+                let failures = counts.connects_failed();
                 on(failures > 0, &|| format!("{failures} connects failed"))
             }
             Self::Closed | Self::Suspended | Self::Unreachable | Self::Exhausted => None, // above

@@ -27,6 +27,7 @@
 //! | `GET /metrics/performance/summary` | [`PerformanceSummary`] | no |
 //! | `GET /api/admin/database-health` | [`AdminHealth`]; 503; only with a token | yes |
 //! | `POST /metrics/database/reset` | nothing; figures begin anew; only with a token | no |
+//! | `GET /` | leads to the live page, where a [`Server`] has nothing else there | no |
 //! | `GET /dashboard`, `/api/live`, `/api/live/events` | the [live page](crate::dashboard) and what it shows (feature `dashboard`) | no |
 //! | `GET /openapi.json` | all this as OpenAPI 3.1 | no |
 //!

@@ -29,7 +29,7 @@
 //! # What costs what
 //!
 //! Pools count anyway ([`Statistics`](pool_core::Statistics)); what is exported is read from there
-//! when somebody asks, so that a scrape takes one short lock for each pool and an idle exporter
+//! when somebody asks, so that a scrape takes a few short locks of each pool and an idle exporter
 //! nothing. Only what the pool cannot know is recorded as it happens: the waits of each operation,
 //! and the events.
 //!
@@ -57,10 +57,13 @@
 //! | `facade` | the families for whichever exporter is behind the `metrics` facade |
 //! | `dashboard` | the live page for operators, and what it shows |
 //! | `log` | what happens in pools, as events of `tracing` |
+//! | `buckets`, `table` | what is recorded as it happens: a histogram for many threads, and a bounded table of operations |
+//! | `clock` | the wall clock |
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod buckets;
+mod clock;
 #[cfg(feature = "dashboard")]
 #[cfg_attr(docsrs, doc(cfg(feature = "dashboard")))]
 pub mod dashboard;
@@ -82,6 +85,7 @@ mod log;
 mod monitor;
 mod operations;
 #[cfg(feature = "opentelemetry")]
+#[cfg_attr(docsrs, doc(cfg(feature = "opentelemetry")))]
 pub mod otel;
 #[cfg(feature = "prometheus")]
 #[cfg_attr(docsrs, doc(cfg(feature = "prometheus")))]

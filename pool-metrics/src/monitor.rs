@@ -93,7 +93,7 @@ impl Monitor {
     ) -> String {
         let views: Vec<PoolView> = views.into_iter().collect();
         assert!(!views.is_empty(), "a database has at least one pool");
-        let others = self.pools(); // and those that are gone are forgotten
+        self.take_out(Watched::is_gone); // their names are free
         let mut pools = lock(&self.0.pools);
         let name = free(name.into(), |name| pools.iter().any(|other| other.name == name));
         let mut sides: Vec<(String, PoolView)> = Vec::new();
@@ -105,7 +105,6 @@ impl Monitor {
             sides.push((free(view.name().to_owned(), is_taken), view));
         }
         pools.push(Arc::new(Watched::new(name.clone(), sides)));
-        drop((pools, others));
         name
     }
 
@@ -137,8 +136,8 @@ impl Monitor {
     }
 
     /// Takes a sample of every database each second, until every handle to this monitor is gone:
-    /// `tokio::spawn(monitor.run())`. Without it the window of [`health`](Self::health) begins with
-    /// the last [`sample`](Self::sample).
+    /// `tokio::spawn(monitor.run())`. Without it, and without a [`sample`](Self::sample) now and then,
+    /// the window of [`health`](Self::health) is the pool's whole life.
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
         let monitor = self.downgrade();
         async move {

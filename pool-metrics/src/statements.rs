@@ -33,15 +33,14 @@ pub struct StatementReport {
 
 /// One of the slowest statements. Neither its text nor its values are kept, only its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[cfg_attr(feature = "serde", derive(serde::Serialize))]
 #[non_exhaustive]
 pub struct SlowStatement {
     /// Which database.
     pub backend: &'static str,
     /// The operation's name.
     pub operation: Option<&'static str>,
-    /// How long it took, in microseconds.
-    pub took_micros: u64,
+    /// How long it took.
+    pub took: Duration,
     /// The error's code, if it failed.
     pub error: Option<String>,
 }
@@ -50,7 +49,7 @@ pub(crate) struct Statements {
     table: Table<Kept>,
     slowest: Mutex<Vec<SlowStatement>>,
     /// What takes no longer is not among the slowest, and no lock is taken for it.
-    bar_micros: AtomicU64,
+    bar_nanos: AtomicU64,
 }
 
 #[derive(Default)]
@@ -103,7 +102,7 @@ impl Ends {
 
 impl Statements {
     pub(crate) fn new() -> Self {
-        Self { table: Table::new(), slowest: Mutex::default(), bar_micros: AtomicU64::new(0) }
+        Self { table: Table::new(), slowest: Mutex::default(), bar_nanos: AtomicU64::new(0) }
     }
 
     pub(crate) fn finished(&self, statement: &Statement<'_>, outcome: &Outcome) {
@@ -115,12 +114,11 @@ impl Statements {
         if let Some(rows) = outcome.rows {
             kept.rows.fetch_add(rows, Ordering::Relaxed);
         }
-        let took_micros = u64::try_from(outcome.took.as_micros()).unwrap_or(u64::MAX);
-        if took_micros > self.bar_micros.load(Ordering::Relaxed) {
+        if nanos(outcome.took) > self.bar_nanos.load(Ordering::Relaxed) {
             self.note_slow(SlowStatement {
                 backend: statement.backend,
                 operation: statement.operation,
-                took_micros,
+                took: outcome.took,
                 error: outcome.error.as_ref().map(ToString::to_string),
             });
         }
@@ -128,11 +126,11 @@ impl Statements {
 
     fn note_slow(&self, slow: SlowStatement) {
         let mut slowest = lock(&self.slowest);
-        let place = slowest.partition_point(|other| other.took_micros >= slow.took_micros);
+        let place = slowest.partition_point(|other| other.took >= slow.took);
         slowest.insert(place, slow);
         if slowest.len() >= SLOWEST {
             slowest.truncate(SLOWEST);
-            self.bar_micros.store(slowest[SLOWEST - 1].took_micros, Ordering::Relaxed);
+            self.bar_nanos.store(nanos(slowest[SLOWEST - 1].took), Ordering::Relaxed);
         }
     }
 
@@ -144,7 +142,7 @@ impl Statements {
     pub(crate) fn forget_slowest(&self) {
         let mut slowest = lock(&self.slowest);
         slowest.clear();
-        self.bar_micros.store(0, Ordering::Relaxed);
+        self.bar_nanos.store(0, Ordering::Relaxed);
     }
 
     /// All so far, by database and name.
@@ -192,6 +190,10 @@ impl Statements {
         all.sort_by(|a, b| a.key().cmp(&b.key()));
         all
     }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl StatementReport {
@@ -257,7 +259,7 @@ mod tests {
         let statements = Statements::new();
         (1..=50).for_each(|us| ran(&statements, if us % 2 == 0 { "even" } else { "odd" }, us));
         let slowest = statements.slowest();
-        let micros: Vec<_> = slowest.iter().map(|slow| slow.took_micros).collect();
+        let micros: Vec<_> = slowest.iter().map(|slow| slow.took.as_micros()).collect();
         assert_eq!(micros, (41..=50).rev().collect::<Vec<_>>());
         assert_eq!(slowest[0].operation, Some("even"));
         assert!(!format!("{slowest:?}").contains("secret"));

@@ -1,11 +1,12 @@
 //! One database under watch: a pool, or the sides of one, as SQLite has them.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use pool_core::{Holder, PoolConfig, PoolView, Statistics};
 use tokio::time::{Instant, timeout};
 
+use crate::clock::unix_millis;
 use crate::health::{self, Health, Probe, Thresholds};
 use crate::history::{self, History, Point};
 use crate::monitor::lock;
@@ -108,9 +109,8 @@ impl Watched {
     }
 
     pub(crate) fn sample(&self, now: Instant, window: Duration) {
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let unix_millis = u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX);
-        lock(&self.history).sample(now, unix_millis, self.read(), window);
+        let sides = self.read(); // before the lock
+        lock(&self.history).sample(now, unix_millis(), sides, window);
     }
 
     pub(crate) fn points(&self) -> Vec<Point> {

@@ -1,7 +1,7 @@
 //! How [`Live`] is made of what a [`Monitor`] tells.
 
 use std::cmp::Reverse;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use pool_core::{Counts, Histogram, Holder, PoolConfig, Snapshot};
 
@@ -9,6 +9,7 @@ use super::advice::advice;
 use super::live::*;
 use super::masked::masked;
 use crate::buckets::Buckets;
+use crate::clock::unix_millis;
 use crate::events::Event;
 use crate::health::{Reason, Status};
 use crate::history::Point;
@@ -59,12 +60,11 @@ impl Live {
             .iter()
             .map(|report| Database::of(report, &monitor.points(&report.name), &operations))
             .collect();
-        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let worst = databases.iter().map(|database| database.status).max();
         let mut statements = monitor.statements();
         statements.sort_by_key(|report| Reverse(report.took.sum()));
         Self {
-            unix_millis: u64::try_from(since_1970.as_millis()).unwrap_or(u64::MAX),
+            unix_millis: unix_millis(),
             version: env!("CARGO_PKG_VERSION"),
             status: worst.unwrap_or(Status::Healthy),
             databases,
@@ -164,9 +164,7 @@ impl WindowFigures {
             wait: Times::from(&window.wait),
             usage: Times::from(&window.usage),
             connect: Times::from(&window.connect),
-            connects_failed: counts.connect_permanent
-                + counts.connect_saturated
-                + counts.connect_transient,
+            connects_failed: counts.connects_failed(),
         }
     }
 }
@@ -232,7 +230,7 @@ impl SlowRow {
         Self {
             backend: slow.backend,
             operation: slow.operation,
-            seconds: slow.took_micros as f64 / 1e6,
+            seconds: slow.took.as_secs_f64(),
             error: slow.error,
         }
     }

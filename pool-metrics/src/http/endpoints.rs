@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+#[cfg(feature = "dashboard")]
+use axum::{response::Redirect, routing::get};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -106,9 +108,26 @@ impl Endpoints {
         self.dashboard.clone()
     }
 
-    #[cfg(feature = "dashboard")]
-    pub(super) fn with_dashboard(self, dashboard: Dashboard) -> Self {
-        Self { dashboard, ..self }
+    /// With a live page of its own, which ends alone.
+    pub(super) fn apart(self) -> Self {
+        Self {
+            #[cfg(feature = "dashboard")]
+            dashboard: Dashboard::new(&self.monitor),
+            ..self
+        }
+    }
+
+    pub(super) fn end_streams(&self) {
+        #[cfg(feature = "dashboard")]
+        self.dashboard.shutdown();
+    }
+
+    /// The routes where nothing else is: `/` leads to the live page.
+    pub(super) fn site(self) -> Router {
+        let root = Router::new();
+        #[cfg(feature = "dashboard")]
+        let root = root.route("/", get(async || Redirect::to("/dashboard")));
+        root.merge(self.router())
     }
 
     /// The routes, to nest in an application (`Router::nest`; not to merge with it, as what is no

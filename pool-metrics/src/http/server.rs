@@ -7,14 +7,12 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use super::Endpoints;
-use crate::monitor::Monitor;
 
 /// How long requests may take that are under way at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -25,10 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Server {
     listener: TcpListener,
     address: SocketAddr,
-    router: Router,
-    monitor: Monitor,
-    #[cfg(feature = "dashboard")]
-    dashboard: crate::dashboard::Dashboard,
+    endpoints: Endpoints,
 }
 
 impl Endpoints {
@@ -50,27 +45,7 @@ impl Endpoints {
         self.check_address(address)?;
         let listener = TcpListener::bind(address).await.map_err(ServeError::Io)?;
         let address = listener.local_addr().map_err(ServeError::Io)?;
-        let monitor = self.monitor.clone();
-        // Its own: it ends with this server, and a clone's goes on.
-        #[cfg(feature = "dashboard")]
-        let dashboard = crate::dashboard::Dashboard::new(&self.monitor);
-        #[cfg(feature = "dashboard")]
-        let this = self.with_dashboard(dashboard.clone());
-        #[cfg(not(feature = "dashboard"))]
-        let this = self;
-        let router = this.router();
-        #[cfg(feature = "dashboard")]
-        let router = Router::new()
-            .route("/", axum::routing::get(async || axum::response::Redirect::to("/dashboard")))
-            .merge(router);
-        Ok(Server {
-            listener,
-            address,
-            router,
-            monitor,
-            #[cfg(feature = "dashboard")]
-            dashboard,
-        })
+        Ok(Server { listener, address, endpoints: self.apart() })
     }
 
     /// Binds to an address and serves until `shutdown` ends: [`bind`](Self::bind), then
@@ -102,21 +77,22 @@ impl Server {
     /// under way are answered.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
         let mut sampling = JoinSet::new(); // ends with this
-        sampling.spawn(self.monitor.run());
+        sampling.spawn(self.endpoints.monitor.run());
         let ending = Arc::new(Notify::new());
         let told = ending.clone();
         // axum waits for the end in a task of its own, which has to end with this future too.
         let (_dropped, cancelled) = oneshot::channel::<()>();
+        let ended = self.endpoints.clone();
         let shutdown = async move {
             tokio::select! {
                 () = shutdown => {}
                 _ = cancelled => {}
             }
-            #[cfg(feature = "dashboard")]
-            self.dashboard.shutdown();
+            ended.end_streams();
             told.notify_one();
         };
-        let serving = axum::serve(self.listener, self.router).with_graceful_shutdown(shutdown);
+        let serving =
+            axum::serve(self.listener, self.endpoints.site()).with_graceful_shutdown(shutdown);
         tokio::select! {
             _ = serving.into_future() => {} // it fails on nothing
             () = async { ending.notified().await; sleep(PATIENCE).await } => {}

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::config::sides;
-use super::metrics::failed_connects;
 use super::{PoolMetrics, Reason, SideConfig, reasons};
 use crate::health::{Probe, Status};
 use crate::watched::Report;
@@ -149,7 +148,7 @@ impl PoolHealth {
             waiting: now.waiting,
             oldest_waiter_seconds: now.oldest_waiter.unwrap_or_default().as_secs_f64(),
             failed_health_checks: now.counts.ended.validation,
-            failed_connects: failed_connects(report),
+            failed_connects: now.counts.connects_failed(),
             last_connect_error_seconds_ago: last_error.map(|(ago, _)| ago.as_secs_f64()),
             last_check,
             reasons: reasons(&report.health),

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::millis;
 use crate::buckets::Buckets;
 use crate::health::{Indicator, Status};
+use crate::history::refused;
 use crate::monitor::Monitor;
 use crate::statements;
 use crate::watched::Report;
@@ -75,19 +76,14 @@ impl PoolMetrics {
             hit_rate: counts.hit_rate(),
             connections_created: counts.created,
             connections_closed: counts.ended.total(),
-            failed_connects: failed_connects(report),
+            failed_connects: counts.connects_failed(),
             failed_health_checks: counts.ended.validation,
-            acquire_timeouts: counts.timed_out + counts.shed,
+            acquire_timeouts: refused(counts),
             average_connection_time_ms: millis(report.total.wait.mean()),
             p99_connection_time_ms: millis(report.total.wait.quantile(0.99)),
             average_usage_time_ms: millis(report.total.usage.mean()),
         }
     }
-}
-
-pub(super) fn failed_connects(report: &Report) -> u64 {
-    let counts = &report.total.snapshot.counts;
-    counts.connect_permanent + counts.connect_saturated + counts.connect_transient
 }
 
 /// The figures to look at first.
@@ -160,7 +156,7 @@ impl From<statements::SlowStatement> for SlowStatement {
         Self {
             backend: slow.backend,
             operation: slow.operation,
-            took_ms: slow.took_micros as f64 / 1e3,
+            took_ms: millis(slow.took),
             error: slow.error,
         }
     }

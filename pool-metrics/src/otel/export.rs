@@ -132,6 +132,8 @@ struct Reading {
 
 struct Pool {
     view: PoolView,
+    /// Else it is only kept for what it was told: it may be watched again.
+    is_watched: bool,
     name: String,
     attribute: KeyValue,
     now: Snapshot,
@@ -141,35 +143,37 @@ struct Pool {
 }
 
 impl Export {
-    fn each(&self, place: u32, mut tell: impl FnMut(&Pool)) {
+    fn each(&self, place: u32, tell: impl FnMut(&Pool)) {
+        let mut gone = Vec::new();
         let mut reading = lock(&self.reading);
         let is_fresh = reading.at.is_some_and(|at| at.elapsed() < FRESH);
         if !is_fresh || reading.seen_by & (1 << place) != 0 {
-            self.read(&mut reading);
+            gone = self.read(&mut reading);
         }
         reading.seen_by |= 1 << place;
-        reading.pools.iter().for_each(&mut tell);
+        reading.pools.iter().filter(|pool| pool.is_watched).for_each(tell);
+        drop(reading);
+        drop(gone); // only now: a user's manager may end with it
     }
 
-    fn read(&self, reading: &mut Reading) {
+    /// Reads everything anew; gives back the pools that nobody will hear of again.
+    fn read(&self, reading: &mut Reading) -> Vec<Pool> {
         (reading.at, reading.seen_by) = (Some(Instant::now()), 0);
-        let mut before = std::mem::take(&mut reading.pools);
-        let Some(monitor) = self.monitor.upgrade() else {
-            before.iter_mut().for_each(Pool::tell);
-            return;
-        };
-        let databases = monitor.pools();
-        for (name, view) in databases.iter().flat_map(|watched| watched.views()) {
-            let known = before.iter().position(|pool| pool.name == name && pool.view.is_same(view));
-            let mut pool = match known {
-                Some(at) => before.swap_remove(at),
-                None => self.pool(name, view),
-            };
+        // Also those that are watched no longer: what they did until then is told.
+        reading.pools.iter_mut().for_each(|pool| {
             pool.tell();
-            reading.pools.push(pool);
+            pool.is_watched = false;
+        });
+        let Some(monitor) = self.monitor.upgrade() else {
+            return std::mem::take(&mut reading.pools);
+        };
+        for (name, view) in monitor.pools().iter().flat_map(|watched| watched.views()) {
+            let same = |pool: &&mut Pool| pool.name == name && pool.view.is_same(view);
+            match reading.pools.iter_mut().find(same) {
+                Some(pool) => pool.is_watched = true,
+                None => reading.pools.push(self.pool(name, view)),
+            }
         }
-        // Watched no longer: what they did until then is told.
-        before.iter_mut().for_each(Pool::tell);
         for ends in monitor.statements_by_end() {
             let known = reading.statements.iter().position(|(other, _)| other.is_alike(&ends));
             let at = known.unwrap_or_else(|| {
@@ -179,6 +183,8 @@ impl Export {
             });
             reading.statements[at].1.tell(ends.took);
         }
+        let is_over = |pool: &mut Pool| !pool.is_watched && pool.view.is_gone();
+        reading.pools.extract_if(.., is_over).collect()
     }
 
     fn pool(&self, name: &str, view: &PoolView) -> Pool {
@@ -187,7 +193,9 @@ impl Export {
         let (create, wait) = (told(&self.create_time), told(&self.wait_time));
         let (name, usage) = (name.to_owned(), told(&self.use_time));
         let (view, now) = (view.clone(), view.snapshot());
-        Pool { view, name, now, create, wait, usage, attribute }
+        let mut pool = Pool { view, is_watched: true, name, now, create, wait, usage, attribute };
+        pool.tell();
+        pool
     }
 }
 

@@ -196,5 +196,9 @@ async fn settings_are_numbers() {
     for (key, value) in side.iter().filter(|(key, _)| *key != "name") {
         assert!(value.is_number() || value.is_null(), "{key}");
     }
+    // By the name that all that is exported has.
+    let (_server, _other) = watched(&monitor, 3, |builder| builder);
+    let config = running.json("/metrics/database/config?pool=plots-2").await;
+    assert_eq!(config["sides"][0]["name"], "plots-2");
     running.stop().await;
 }

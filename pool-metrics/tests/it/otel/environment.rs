@@ -97,6 +97,20 @@ fn an_endpoint_without_meaning_is_an_error() {
     }
 }
 
+#[test]
+fn r25_what_is_wrong_with_an_endpoint_is_said_without_its_password() {
+    let test = "r25_what_is_wrong_with_an_endpoint_is_said_without_its_password";
+    for protocol in ["grpc", "http/protobuf"] {
+        let endpoint = "http://me:canary^of the password@127.0.0.1:1";
+        if inside(test, &variables(endpoint, protocol)) {
+            let error = Otlp::from_env().expect_err("that is no URL");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("canary") && said.contains("endpoint"), "{said}");
+            return;
+        }
+    }
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn no_thread_is_left_when_the_collector_says_nothing() {

@@ -153,6 +153,13 @@ async fn values_are_those_of_the_pools_at_each_collection() {
     assert_eq!(number(&exported, "db.client.connection.max", "plots-2", ""), 7);
     assert_eq!(numbers(&exported, "db.client.connection.max").len(), 1);
     agree(&durations(&exported, "db.client.connection.use_time")[0], &pool.statistics().usage);
+
+    // Watched again, it goes on from there.
+    monitor.watch("plots", [pool.view()]);
+    rounds(&pool, 10).await;
+    assert!(flush(&otlp).await);
+    let exported = receiver.received.metrics();
+    agree(&durations(&exported, "db.client.connection.use_time")[0], &pool.statistics().usage);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,9 +221,12 @@ async fn a_meter_keeps_no_monitor() {
     rounds(&pool, 1).await;
     assert!(flush(&otlp).await);
     let requests = receiver.received.count();
+    rounds(&pool, 7).await;
     drop(monitor);
     assert!(flush(&otlp).await);
     assert!(receiver.received.count() > requests);
     let exported = receiver.received.metrics();
     assert!(exported.iter().all(|metric| metric.name != "db.client.connection.max"));
+    // What was done until then is not lost.
+    agree(&durations(&exported, "db.client.connection.use_time")[0], &pool.statistics().usage);
 }
