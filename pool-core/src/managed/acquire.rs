@@ -137,13 +137,13 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
     type Output = Result<ManagedGuard<M>, AcquireError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let first = self.begun.is_none();
-        if first {
-            self.as_mut().begin();
-        }
+        let now = self.begun.is_none().then(|| self.as_mut().begin());
         // An always-ready loop of acquires must not starve the tasks beside it.
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let polled = self.as_mut().poll_acquire(first, cx);
+        let polled = match self.as_mut().try_at_once(now) {
+            Ok(guard) => Poll::Ready(Ok(guard)),
+            Err(tried) => self.as_mut().poll_acquire(now, tried, cx),
+        };
         if polled.is_ready() {
             *self.project().done = true;
             coop.made_progress();
@@ -153,29 +153,57 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
 }
 
 impl<M: Manager> AcquireFuture<'_, M> {
-    fn begin(self: Pin<&mut Self>) {
+    #[inline]
+    fn begin(self: Pin<&mut Self>) -> Time {
         let this = self.project();
         let now = this.shared.now();
         this.caller.who = this.who.unwrap_or_else(whoever_polls);
         *this.begun = Some(Begun { at: now, deadline: now.after(*this.timeout) });
         this.shared.look_at_the_wall_clock(now);
+        now
     }
 
+    /// What nearly every acquire needs: what it was served, for which it needs neither the clock nor
+    /// the pool's lock, or an idle connection, in one lock section.
+    #[inline]
+    fn try_at_once(self: Pin<&mut Self>, now: Option<Time>) -> Result<ManagedGuard<M>, Tried<M>> {
+        let (shared, caller) = (self.shared, self.caller);
+        let (live, waited) = if let Some(waiter) = &self.waiter {
+            let Some(Taken::Got { connection, waited }) = waiter.take() else {
+                return Err(Tried::Not);
+            };
+            *self.project().waiter = None;
+            (connection, waited)
+        } else if shared.has_queue() {
+            return Err(Tried::Not);
+        } else {
+            let now = now.unwrap_or_else(|| shared.now());
+            let (mut out, mut miss) = (None, Miss::MustWait);
+            let live = shared.step(now, &mut out, |state| state.acquire(caller, &mut miss));
+            shared.perform(out);
+            (live.ok_or(Tried::Missed(miss))?, 0)
+        };
+        admit(shared, live, caller, waited).map_err(|(live, fate)| Tried::Unfit(live, fate))
+    }
+
+    /// The rest: after a first try, or by who waits.
+    #[inline(never)]
     fn poll_acquire(
         mut self: Pin<&mut Self>,
-        first: bool,
+        now: Option<Time>,
+        mut tried: Tried<M>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ManagedGuard<M>, AcquireError>> {
-        // Who was served needs neither the clock nor the pool's lock.
-        if let Some(outcome) = self.as_mut().take(cx) {
-            return Poll::Ready(outcome);
-        }
-        let Begun { at, deadline } = self.begun.expect("set at the first poll");
-        let mut now = if first { at } else { self.shared.now() };
+        let Begun { deadline, .. } = self.begun.expect("set at the first poll");
+        let mut now = now.unwrap_or_else(|| self.shared.now());
         loop {
-            let outcome = match self.waiter {
-                Some(_) => self.as_mut().look(now, cx),
-                None => self.as_mut().ask(now, cx),
+            let outcome = match (std::mem::replace(&mut tried, Tried::Not), &self.waiter) {
+                (Tried::Not, Some(_)) => self.as_mut().look(now, cx),
+                (Tried::Not | Tried::Missed(Miss::MustWait), _) => {
+                    self.as_mut().join(now, cx, |_| None)
+                }
+                (Tried::Missed(miss), _) => self.as_mut().missed(miss),
+                (Tried::Unfit(live, fate), _) => self.as_mut().reject(live, fate, cx),
             };
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
@@ -193,24 +221,6 @@ impl<M: Manager> AcquireFuture<'_, M> {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => now = self.shared.now().max(deadline),
             }
-        }
-    }
-
-    /// Takes the fast path or joins the queue. `None`: look again.
-    fn ask(
-        self: Pin<&mut Self>,
-        now: Time,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let (shared, caller) = (self.shared, self.caller);
-        if shared.has_queue() {
-            return self.join(now, cx, |_| None);
-        }
-        let mut miss = Miss::MustWait;
-        match shared.with_at(now, |state| state.acquire(caller, &mut miss)) {
-            Some(live) => self.admit(live, 0, cx),
-            None if miss == Miss::MustWait => self.join(now, cx, |_| None),
-            None => self.missed(miss),
         }
     }
 
@@ -263,16 +273,6 @@ impl<M: Manager> AcquireFuture<'_, M> {
             Some(live) => self.admit(live, 0, cx),
             None => self.missed(miss),
         }
-    }
-
-    /// Takes the outcome, if it waits and there is one. `None` too where that was unfit.
-    fn take(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let taken = self.waiter.as_ref()?.take()?;
-        *self.as_mut().project().waiter = None;
-        self.accept(taken, cx)
     }
 
     /// Looks, with the pool, for an outcome that came since, or sees to it that it is woken.
@@ -330,24 +330,25 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// Looks at the connection once more. `None`: it was unfit, and the place is kept.
     fn admit(
         self: Pin<&mut Self>,
-        mut live: Box<Live<M>>,
+        live: Box<Live<M>>,
         waited: u64,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+        match admit(self.shared, live, self.caller, waited) {
+            Ok(guard) => Some(Ok(guard)),
+            Err((live, fate)) => self.reject(live, fate, cx),
+        }
+    }
+
+    /// Gives back what was unfit. `None`: the place is kept.
+    #[cold]
+    fn reject(
+        self: Pin<&mut Self>,
+        live: Box<Live<M>>,
+        fate: Fate,
+        cx: &mut Context<'_>,
+    ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
-        let Err(fate) = judge_checkout(&mut live) else {
-            let hit = !std::mem::take(&mut live.token.fresh);
-            shared.tell(|m| {
-                m.acquired(&Acquired {
-                    pool: &shared.name,
-                    operation: self.caller.operation,
-                    site: self.caller.site,
-                    waited: Duration::from_nanos(waited),
-                    hit,
-                });
-            });
-            return Some(Ok(ManagedGuard::new(live)));
-        };
         let (now, key, verdict) = (shared.now(), live.token.key(), Verdict::Rejected(fate));
         if fate == Fate::Panicked {
             shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
@@ -417,6 +418,35 @@ impl<M: Manager> AcquireFuture<'_, M> {
     pub(super) fn deadline(&self) -> Option<Time> {
         self.begun.map(|begun| begun.deadline).filter(|deadline| *deadline != Time::NEVER)
     }
+}
+
+/// What an acquire has tried before it gets in line, or looks again.
+enum Tried<M: Manager> {
+    Not,
+    Missed(Miss),
+    /// It got what must not be used.
+    Unfit(Box<Live<M>>, Fate),
+}
+
+/// Looks at a connection once more, and makes it its user's.
+#[inline]
+fn admit<M: Manager>(
+    shared: &Arc<Shared<M>>,
+    mut live: Box<Live<M>>,
+    caller: Caller,
+    waited: u64,
+) -> Result<ManagedGuard<M>, (Box<Live<M>>, Fate)> {
+    if let Err(fate) = judge_checkout(&mut live) {
+        return Err((live, fate));
+    }
+    let hit = !std::mem::take(&mut live.token.fresh);
+    if shared.is_observed() {
+        let waited = Duration::from_nanos(waited);
+        let Caller { operation, site, .. } = caller;
+        let pool = &shared.name;
+        shared.tell(|m| m.acquired(&Acquired { pool, operation, site, waited, hit }));
+    }
+    Ok(ManagedGuard::new(live))
 }
 
 /// Whether the caller runs on this runtime.

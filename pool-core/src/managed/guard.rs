@@ -78,7 +78,9 @@ impl<M: Manager> Drop for ManagedGuard<M> {
         };
         let now = shared.now();
         if !shared.is_observed() {
-            return shared.with_at(now, |state| state.release(key, live, verdict));
+            let mut out = None;
+            shared.step(now, &mut out, |state| state.release(key, live, verdict));
+            return shared.perform(out);
         }
         let (held, operation) = shared.with_at(now, |state| {
             let slot = state.slot(key);
@@ -100,6 +102,7 @@ where
     }
 }
 
+#[inline]
 fn judge_return<M: Manager>(live: &mut Live<M>) -> Verdict {
     if std::thread::panicking() {
         return Verdict::Broken(Cause::Panicked);
@@ -128,6 +131,7 @@ impl Verdict {
 
 /// Looks at a connection before its user sees it: what is known without a round trip, then the
 /// `before_acquire` hooks that need not be awaited.
+#[inline]
 pub(super) fn judge_checkout<M: Manager>(live: &mut Live<M>) -> Result<(), Fate> {
     let (shared, connection) = (&live.token.shared, &mut live.connection);
     let hooks = &shared.before_acquire;

@@ -16,10 +16,11 @@ use crate::reconfigured::Reconfigured;
 use crate::sync::{Arc, Mutex, lock};
 use crate::{Manager, PoolConfig};
 
+#[repr(C)] // the timeout first, beside what else a checkout reads
 pub(crate) struct Settings {
-    present: Mutex<Arc<PoolConfig>>,
     /// In nanoseconds; `u64::MAX` is none.
     acquire_timeout: AtomicU64,
+    present: Mutex<Arc<PoolConfig>>,
     /// What the state machine began with, as a replay does.
     pub(super) birth: Tuning,
 }

@@ -52,6 +52,7 @@ impl Backoff {
     }
 
     /// Somebody has used a connection: it is not that all of them are unfit.
+    #[inline]
     pub(super) fn used(&mut self) {
         if self.unfit > 0 {
             *self = Self::default();

@@ -6,12 +6,21 @@ use crate::Limits;
 use crate::manager::Activity;
 use crate::snapshot::{CloseReason, Counts};
 
+/// In this order, since what a checkout touches lies together, on few cache lines.
 #[derive(Debug)]
+#[repr(C)]
 pub(crate) struct Slot {
-    pub(crate) id: u64,
     pub(crate) phase: Phase,
-    /// When it came into this phase.
-    pub(crate) since: Time,
+    /// Nobody has used it yet.
+    pub(super) fresh: bool,
+    /// How the present checkout was counted: as the first one?
+    pub(super) miss: bool,
+    /// The same: after a wait?
+    pub(super) waited: bool,
+    /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
+    pub(super) cleaned: bool,
+    pub(super) leak_reported: bool,
+    pub(super) reason: Option<CloseReason>,
     /// How often everything had been invalidated when its connect began.
     pub(super) generation: u32,
     /// How often everything had been doubted when it was last proven; fewer than the pool's count
@@ -19,22 +28,15 @@ pub(crate) struct Slot {
     pub(super) epoch: u32,
     /// The same for the ping under way.
     pub(super) probe_epoch: u32,
-    /// Nobody has used it yet.
-    pub(super) fresh: bool,
-    /// How the present checkout was counted: as the first one?
-    pub(super) miss: bool,
-    /// The same: after a wait?
-    pub(super) waited: bool,
-    /// And after how long a one?
+    /// When it came into this phase.
+    pub(crate) since: Time,
+    pub(crate) caller: Option<Caller>,
+    /// The turn in which its user got it.
+    pub(crate) ticket: u64,
+    /// And after how long a wait.
     pub(crate) wait: u64,
-    /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
-    pub(super) cleaned: bool,
-    pub(super) leak_reported: bool,
-    pub(crate) born: Time,
-    /// Drawn at birth, from 0 to 1: how it ages among others of its age.
-    draw: f64,
-    /// What the server allows.
-    limits: Limits,
+    /// If its connection notes one.
+    pub(crate) activity: Option<Activity>,
     /// Last given back by a user.
     pub(super) used_at: Time,
     /// Last known to have had traffic.
@@ -43,15 +45,19 @@ pub(crate) struct Slot {
     pub(super) retire_at: Time,
     /// From here on it is not handed out.
     pub(super) expire_at: Time,
+    /// Untouched for less than this, it needs no proof.
+    pub(super) trusted_for: u64,
+    /// Unused for less than this, nothing is to be done about it but for its age.
+    pub(super) left_alone_for: u64,
     /// Untouched for this long, it is too close to what the server allows.
     pub(super) idle_limit: u64,
     pub(super) keepalive: u64,
-    pub(super) reason: Option<CloseReason>,
-    pub(crate) caller: Option<Caller>,
-    /// The turn in which its user got it.
-    pub(crate) ticket: u64,
-    /// If its connection notes one.
-    pub(crate) activity: Option<Activity>,
+    pub(crate) id: u64,
+    pub(crate) born: Time,
+    /// Drawn at birth, from 0 to 1: how it ages among others of its age.
+    draw: f64,
+    /// What the server allows, in nanoseconds: how long it may be open, and idle.
+    limits: (u64, u64),
 }
 
 impl Slot {
@@ -72,13 +78,15 @@ impl Slot {
             leak_reported: false,
             born: now,
             draw: 0.0,
-            limits: Limits::none(),
+            limits: (u64::MAX, u64::MAX),
             used_at: now,
             touched_at: now,
             retire_at: Time::NEVER,
             expire_at: Time::NEVER,
             idle_limit: u64::MAX,
             keepalive: u64::MAX,
+            trusted_for: u64::MAX,
+            left_alone_for: u64::MAX,
             reason: None,
             caller: None,
             ticket: 0,
@@ -89,23 +97,27 @@ impl Slot {
     /// The connection is open.
     pub(super) fn born(&mut self, now: Time, tuning: &Tuning, limits: Limits, draw: f64) {
         (self.born, self.used_at, self.touched_at) = (now, now, now);
-        (self.limits, self.draw) = (limits, draw);
+        self.limits = (optional_nanos(limits.lifetime), optional_nanos(limits.idle));
+        self.draw = draw;
         self.age(tuning);
     }
 
     /// Ages by these settings, within what the server allows, from its birth on.
     pub(super) fn age(&mut self, tuning: &Tuning) {
-        let (limits, draw) = (self.limits, self.draw);
+        let ((may_live, may_idle), draw) = (self.limits, self.draw);
         let scale = |nanos: u64, by: f64| match nanos {
             u64::MAX => u64::MAX,
             nanos => (nanos as f64 * by) as u64,
         };
-        let lifetime = tuning.max_lifetime.min(optional_nanos(limits.lifetime));
+        let lifetime = tuning.max_lifetime.min(may_live);
         self.retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
         self.expire_at = self.born.after(lifetime);
         // Between two thirds and nine tenths of what the server allows.
-        self.idle_limit = scale(optional_nanos(limits.idle), 0.65 + 0.25 * draw);
+        self.idle_limit = scale(may_idle, 0.65 + 0.25 * draw);
         self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
+        let touch = self.idle_limit.min(self.keepalive);
+        self.trusted_for = touch.min(tuning.validate_after);
+        self.left_alone_for = touch.min(tuning.idle_timeout);
     }
 
     /// Comes into a phase.

@@ -8,14 +8,39 @@ use crate::{Cause, Limits};
 
 impl<P> State<P> {
     /// A connection comes back from its user.
+    #[inline]
     pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
         self.note(Event::Release { slot: key, verdict });
+        let retire = self.now >= self.slots[key].retire_at;
+        if verdict != Verdict::Clean || retire || self.tuning.finish {
+            return self.release_with_care(key, connection, verdict, retire);
+        }
+        self.note_use(key);
+        let rests = self.waiters.queued() == 0 && self.has_room_for_idle();
+        if !rests || self.unfit(&self.slots[key]).is_some() {
+            return self.place(key, connection, false);
+        }
         let slot = &mut self.slots[key];
-        let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
+        slot.enter(Phase::Idle, self.now, &mut self.phases);
+        // It was just used and is not to retire yet: what `due_after` comes to.
+        let due = slot.retire_at.min(self.now.after(slot.left_alone_for));
+        debug_assert_eq!(due, slot.due_after(self.now, &self.tuning));
+        self.keep_idle(key, connection, due);
+    }
+
+    /// A user had it until now.
+    #[inline]
+    fn note_use(&mut self, key: SlotKey) {
+        let slot = &mut self.slots[key];
+        self.backoff.used();
+        self.times.usage.record_nanos(self.now.since(slot.since));
+        (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
+    }
+
+    fn release_with_care(&mut self, key: SlotKey, connection: P, verdict: Verdict, retire: bool) {
+        let cleaned = self.slots[key].cleaned;
         if !matches!(verdict, Verdict::Rejected(_)) {
-            self.backoff.used();
-            self.times.usage.record_nanos(self.now.since(slot.since));
-            (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
+            self.note_use(key);
         }
         let dirty = match verdict {
             Verdict::Clean => None,
@@ -39,9 +64,7 @@ impl<P> State<P> {
                 }
             }
         };
-        if dirty.is_none() && !self.tuning.finish && !retire {
-            self.place(key, connection, false);
-        } else if let Some(reason) = self.unfit(&self.slots[key]) {
+        if let Some(reason) = self.unfit(&self.slots[key]) {
             self.close(key, connection, reason);
         } else if retire {
             self.close(key, connection, CloseReason::Lifetime);
@@ -141,12 +164,17 @@ impl<P> State<P> {
             }
             return;
         }
-        // A replacement lies beside what it replaces until that is closed, at the next tick.
-        if self.idle.len() >= self.tuning.sizes.max_idle.saturating_add(self.replacing) {
-            self.close(key, connection, CloseReason::Surplus);
-        } else {
+        if self.has_room_for_idle() {
             self.push_idle(key, connection);
+        } else {
+            self.close(key, connection, CloseReason::Surplus);
         }
+    }
+
+    /// A replacement lies beside what it replaces until that is closed, at the next tick.
+    #[inline]
+    fn has_room_for_idle(&self) -> bool {
+        self.idle.len() < self.tuning.sizes.max_idle.saturating_add(self.replacing)
     }
 
     /// Notes why a slot is about to end, before its token is dropped.

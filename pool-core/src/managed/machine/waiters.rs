@@ -81,6 +81,7 @@ impl<P> Waiter<P> {
     }
 
     /// Its owner takes the connection that it was handed, if there is one.
+    #[inline]
     pub(crate) fn take(&self) -> Option<Taken<P>> {
         let mut hands = lock(&self.hands);
         match std::mem::replace(&mut hands.place, Place::Gone) {
