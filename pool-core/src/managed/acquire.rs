@@ -12,7 +12,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tokio::runtime::Handle;
 use tokio::time::Sleep;
 
@@ -92,37 +91,34 @@ impl<M: Manager> fmt::Debug for Acquire<'_, M> {
     }
 }
 
-pin_project! {
-    /// Waits for a connection. Dropping it gives up the wait and loses nothing.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct AcquireFuture<'a, M: Manager> {
-        shared: &'a Arc<Shared<M>>,
-        caller: Caller,
-        // Given for a thread that parks itself; else asked at the first poll, with a timer.
-        who: Option<Who>,
-        timeout: u64,
-        begun: Option<Begun>,
-        // How often this future found a runtime for the pool.
-        binds: u8,
-        // In the queue, or served: shared with the pool.
-        waiter: Option<Arc<Waiter<Box<Live<M>>>>>,
-        // It is worth a look at once: there is something in its hands, or a runtime is needed.
-        look: bool,
-        // The pool's maintenance runs on the same runtime, and wakes it when its time is up.
-        at_home: bool,
-        done: bool,
-        #[pin]
-        timer: Option<Sleep>,
-    }
+/// Waits for a connection. Dropping it gives up the wait and loses nothing.
+#[must_use = "futures do nothing unless polled"]
+pub struct AcquireFuture<'a, M: Manager> {
+    shared: &'a Arc<Shared<M>>,
+    caller: Caller,
+    /// Given for a thread that parks itself; else asked at the first poll, with a timer.
+    who: Option<Who>,
+    timeout: u64,
+    begun: Option<Begun>,
+    /// How often this future found a runtime for the pool.
+    binds: u8,
+    /// In the queue, or served: shared with the pool.
+    waiter: Option<Arc<Waiter<Box<Live<M>>>>>,
+    /// It is worth a look at once: there is something in its hands, or a runtime is needed.
+    look: bool,
+    /// The pool's maintenance runs on the same runtime, and wakes it when its time is up.
+    at_home: bool,
+    done: bool,
+    /// Boxed, since few need one and all would be as large.
+    timer: Option<Pin<Box<Sleep>>>,
+}
 
-    impl<M: Manager> PinnedDrop for AcquireFuture<'_, M> {
-        fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let Some(waiter) = this.waiter.take() {
-                drop(this.shared.with(|state| state.give_up(&waiter, true)));
-            } else if this.begun.is_some() && !*this.done {
-                this.shared.with(|state| state.given_up_early());
-            }
+impl<M: Manager> Drop for AcquireFuture<'_, M> {
+    fn drop(&mut self) {
+        if let Some(waiter) = self.waiter.take() {
+            drop(self.shared.with(|state| state.give_up(&waiter, true)));
+        } else if self.begun.is_some() && !self.done {
+            self.shared.with(|state| state.given_up_early());
         }
     }
 }
@@ -137,15 +133,15 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
     type Output = Result<ManagedGuard<M>, AcquireError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let now = self.begun.is_none().then(|| self.as_mut().begin());
+        let now = self.begun.is_none().then(|| self.begin());
         // An always-ready loop of acquires must not starve the tasks beside it.
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let polled = match self.as_mut().try_at_once(now) {
+        let polled = match self.try_at_once(now) {
             Ok(guard) => Poll::Ready(Ok(guard)),
-            Err(tried) => self.as_mut().poll_acquire(now, tried, cx),
+            Err(tried) => self.poll_acquire(now, tried, cx),
         };
         if polled.is_ready() {
-            *self.project().done = true;
+            self.done = true;
             coop.made_progress();
         }
         polled
@@ -154,42 +150,41 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
 
 impl<M: Manager> AcquireFuture<'_, M> {
     #[inline]
-    fn begin(self: Pin<&mut Self>) -> Time {
-        let this = self.project();
-        let now = this.shared.now();
-        this.caller.who = this.who.unwrap_or_else(whoever_polls);
-        *this.begun = Some(Begun { at: now, deadline: now.after(*this.timeout) });
-        this.shared.look_at_the_wall_clock(now);
+    fn begin(&mut self) -> Time {
+        let now = self.shared.now();
+        self.caller.who = self.who.unwrap_or_else(whoever_polls);
+        self.begun = Some(Begun { at: now, deadline: now.after(self.timeout) });
+        self.shared.look_at_the_wall_clock(now);
         now
     }
 
     /// What nearly every acquire needs: what it was served, for which it needs neither the clock nor
     /// the pool's lock, or an idle connection, in one lock section.
     #[inline]
-    fn try_at_once(self: Pin<&mut Self>, now: Option<Time>) -> Result<ManagedGuard<M>, Tried<M>> {
-        let (shared, caller) = (self.shared, self.caller);
+    fn try_at_once(&mut self, now: Option<Time>) -> Result<ManagedGuard<M>, Tried<M>> {
+        let shared = self.shared;
         let (live, waited) = if let Some(waiter) = &self.waiter {
             let Some(Taken::Got { connection, waited }) = waiter.take() else {
                 return Err(Tried::Not);
             };
-            *self.project().waiter = None;
+            self.waiter = None;
             (connection, waited)
         } else if shared.has_queue() {
             return Err(Tried::Not);
         } else {
             let now = now.unwrap_or_else(|| shared.now());
             let (mut out, mut miss) = (None, Miss::MustWait);
-            let live = shared.step(now, &mut out, |state| state.acquire(caller, &mut miss));
+            let live = shared.step(now, &mut out, |state| state.acquire(&self.caller, &mut miss));
             shared.perform(out);
             (live.ok_or(Tried::Missed(miss))?, 0)
         };
-        admit(shared, live, caller, waited).map_err(|(live, fate)| Tried::Unfit(live, fate))
+        admit(shared, live, &self.caller, waited).map_err(|(live, fate)| Tried::Unfit(live, fate))
     }
 
     /// The rest: after a first try, or by who waits.
     #[inline(never)]
     fn poll_acquire(
-        mut self: Pin<&mut Self>,
+        &mut self,
         now: Option<Time>,
         mut tried: Tried<M>,
         cx: &mut Context<'_>,
@@ -198,33 +193,31 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let mut now = now.unwrap_or_else(|| self.shared.now());
         loop {
             let outcome = match (std::mem::replace(&mut tried, Tried::Not), &self.waiter) {
-                (Tried::Not, Some(_)) => self.as_mut().look(now, cx),
-                (Tried::Not | Tried::Missed(Miss::MustWait), _) => {
-                    self.as_mut().join(now, cx, |_| None)
-                }
-                (Tried::Missed(miss), _) => self.as_mut().missed(miss),
-                (Tried::Unfit(live, fate), _) => self.as_mut().reject(live, fate, cx),
+                (Tried::Not, Some(_)) => self.look(now, cx),
+                (Tried::Not | Tried::Missed(Miss::MustWait), _) => self.join(now, cx, |_| None),
+                (Tried::Missed(miss), _) => self.missed(miss),
+                (Tried::Unfit(live, fate), _) => self.reject(live, fate, cx),
             };
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
             }
-            if self.waiter.is_none() || std::mem::take(self.as_mut().project().look) {
+            if self.waiter.is_none() || std::mem::take(&mut self.look) {
                 continue; // bound to a runtime, or served at once
             }
             if now >= deadline {
-                match self.as_mut().time_out(now, cx) {
+                match self.time_out(now, cx) {
                     Some(outcome) => return Poll::Ready(outcome),
                     None => continue,
                 }
             }
-            match self.as_mut().poll_timer(deadline, cx) {
+            match self.poll_timer(deadline, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(()) => now = self.shared.now().max(deadline),
             }
         }
     }
 
-    fn missed(self: Pin<&mut Self>, miss: Miss) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+    fn missed(&mut self, miss: Miss) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match miss {
             Miss::Refused(why) => Some(Err(self.refused(why, false))),
             Miss::Unbound => self.bind(),
@@ -236,7 +229,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// any more. Who had its turn before keeps that: an unfit connection must not cost the place.
     /// `None`: it waits.
     fn join(
-        mut self: Pin<&mut Self>,
+        &mut self,
         now: Time,
         cx: &mut Context<'_>,
         first: impl FnOnce(&mut State<Box<Live<M>>>) -> Option<u64>,
@@ -248,7 +241,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let joined = self.shared.with_at(now, |state| {
             let ticket = first(state);
             if ticket.is_none() {
-                live = state.acquire(caller, &mut miss);
+                live = state.acquire(&caller, &mut miss);
                 if live.is_some() || miss != Miss::MustWait {
                     return false;
                 }
@@ -264,8 +257,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         });
         if joined {
             let at_home = is_here(home);
-            let this = self.as_mut().project();
-            (*this.waiter, *this.look, *this.at_home) = (Some(waiter), look, at_home);
+            (self.waiter, self.look, self.at_home) = (Some(waiter), look, at_home);
             return None;
         }
         super::slot::discard(waiter);
@@ -278,43 +270,42 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// Looks, with the pool, for an outcome that came since, or sees to it that it is woken.
     /// `None`: nothing there yet.
     fn look(
-        mut self: Pin<&mut Self>,
+        &mut self,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let this = self.as_mut().project();
-        let waiter = this.waiter.as_ref().expect("looked for only while it waits");
+        let waiter = self.waiter.as_ref().expect("looked for only while it waits");
         let mut waker = Some(cx.waker().clone());
         let look = |state: &mut State<_>| (state.look(waiter, &mut waker), state.home);
-        let (taken, home) = this.shared.with_at(now, look);
+        let (taken, home) = self.shared.with_at(now, look);
         super::slot::discard(waker);
-        *this.at_home = is_here(home);
+        self.at_home = is_here(home);
         match taken {
             Taken::Nothing { bound: true, .. } => None,
             Taken::Nothing { bound: false, .. } => {
-                *self.as_mut().project().look = true;
+                self.look = true;
                 self.bind()
             }
             taken => {
-                *self.as_mut().project().waiter = None;
+                self.waiter = None;
                 self.accept(taken, cx)
             }
         }
     }
 
     fn time_out(
-        mut self: Pin<&mut Self>,
+        &mut self,
         now: Time,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        let waiter = self.as_mut().project().waiter.take().expect("times out only as it waits");
+        let waiter = self.waiter.take().expect("times out only as it waits");
         let taken = self.shared.with_at(now, |state| state.give_up(&waiter, false));
         self.accept(taken, cx)
     }
 
     /// Makes of what came out of the queue what the caller gets; it does not wait any more.
     fn accept(
-        self: Pin<&mut Self>,
+        &mut self,
         taken: Taken<Box<Live<M>>>,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
@@ -329,12 +320,12 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// Looks at the connection once more. `None`: it was unfit, and the place is kept.
     fn admit(
-        self: Pin<&mut Self>,
+        &mut self,
         live: Box<Live<M>>,
         waited: u64,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
-        match admit(self.shared, live, self.caller, waited) {
+        match admit(self.shared, live, &self.caller, waited) {
             Ok(guard) => Some(Ok(guard)),
             Err((live, fate)) => self.reject(live, fate, cx),
         }
@@ -343,7 +334,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// Gives back what was unfit. `None`: the place is kept.
     #[cold]
     fn reject(
-        self: Pin<&mut Self>,
+        &mut self,
         live: Box<Live<M>>,
         fate: Fate,
         cx: &mut Context<'_>,
@@ -365,9 +356,9 @@ impl<M: Manager> AcquireFuture<'_, M> {
     }
 
     /// Finds a runtime for the pool. `None`: it has one now.
-    fn bind(mut self: Pin<&mut Self>) -> Option<Result<ManagedGuard<M>, AcquireError>> {
+    fn bind(&mut self) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         // A runtime that is just ending lets itself be bound, again and again.
-        *self.as_mut().project().binds += 1;
+        self.binds += 1;
         let bound = match self.who {
             _ if self.binds > 3 => false,
             Some(_) if self.binds > 1 => self.shared.bind_to_thread().is_ok(),
@@ -377,7 +368,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         if bound {
             return None;
         }
-        let waiter = self.as_mut().project().waiter.take();
+        let waiter = self.waiter.take();
         self.shared.with(|state| state.stranded(waiter.as_deref()));
         let waited = self.waited();
         Some(Err(self.shared.error(AcquireErrorKind::NoRuntime, self.caller, waited)))
@@ -394,20 +385,19 @@ impl<M: Manager> AcquireFuture<'_, M> {
 
     /// The deadline's timer, made when it is first needed. A thread that parks has none, nor has who
     /// waits where the pool's maintenance runs.
-    fn poll_timer(self: Pin<&mut Self>, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_timer(&mut self, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
         if deadline == Time::NEVER || self.who.is_some() || self.at_home {
             return Poll::Pending;
         }
         let shared = self.shared;
-        let mut this = self.project();
-        if this.timer.is_none() {
+        if self.timer.is_none() {
             let Some(home) = shared.handle() else {
                 return Poll::Pending;
             };
             let _inside = Handle::try_current().is_err().then(|| home.enter());
-            this.timer.set(Some(tokio::time::sleep_until(shared.instant(deadline))));
+            self.timer = Some(Box::pin(tokio::time::sleep_until(shared.instant(deadline))));
         }
-        this.timer.as_pin_mut().expect("just set").poll(cx)
+        self.timer.as_mut().expect("just set").as_mut().poll(cx)
     }
 
     pub(super) fn caller(&self) -> Caller {
@@ -433,7 +423,7 @@ enum Tried<M: Manager> {
 fn admit<M: Manager>(
     shared: &Arc<Shared<M>>,
     mut live: Box<Live<M>>,
-    caller: Caller,
+    caller: &Caller,
     waited: u64,
 ) -> Result<ManagedGuard<M>, (Box<Live<M>>, Fate)> {
     if let Err(fate) = judge_checkout(&mut live) {
@@ -442,7 +432,7 @@ fn admit<M: Manager>(
     let hit = !std::mem::take(&mut live.token.fresh);
     if shared.is_observed() {
         let waited = Duration::from_nanos(waited);
-        let Caller { operation, site, .. } = caller;
+        let Caller { operation, site, .. } = *caller;
         let pool = &shared.name;
         shared.tell(|m| m.acquired(&Acquired { pool, operation, site, waited, hit }));
     }
@@ -493,8 +483,8 @@ mod tests {
         let mut future = pin!(pool.acquire().into_future());
         let mut cx = Context::from_waker(Waker::noop());
         let now = pool.shared.now();
-        *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
-        let joined = future.as_mut().join(now, &mut cx, |state| {
+        future.begun = Some(Begun { at: now, deadline: Time::NEVER });
+        let joined = future.join(now, &mut cx, |state| {
             state.unbind();
             Some(1)
         });
@@ -519,8 +509,8 @@ mod tests {
         let pool = ManagedPool::new(Nothing);
         let mut future = pin!(pool.acquire().into_future());
         let now = pool.shared.now();
-        *future.as_mut().project().begun = Some(Begun { at: now, deadline: Time::NEVER });
-        let bound: Vec<_> = (0..4).map(|_| future.as_mut().bind().is_none()).collect();
+        future.begun = Some(Begun { at: now, deadline: Time::NEVER });
+        let bound: Vec<_> = (0..4).map(|_| future.bind().is_none()).collect();
         assert_eq!(bound, [true, true, true, false]);
     }
 
@@ -530,10 +520,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
         let mut future = pin!(pool.acquire().start(Some(this_thread())));
-        assert!(future.as_mut().bind().is_none());
+        assert!(future.bind().is_none());
         assert_eq!(pool.shared.handle().unwrap().id(), runtime.handle().id());
         pool.shared.lose_runtime(1);
-        assert!(future.as_mut().bind().is_none());
+        assert!(future.bind().is_none());
         assert_ne!(pool.shared.handle().unwrap().id(), runtime.handle().id());
     }
 }

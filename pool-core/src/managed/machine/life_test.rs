@@ -169,7 +169,7 @@ impl World {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         let mut miss = Miss::MustWait;
         match step {
-            Step::Acquire { patience } => match (state.acquire(caller, &mut miss), miss) {
+            Step::Acquire { patience } => match (state.acquire(&caller, &mut miss), miss) {
                 (Some(token), _) => self.held.push(Held { token, since: state.now }),
                 (None, Miss::MustWait) => {
                     let limited = !patience.is_multiple_of(5);

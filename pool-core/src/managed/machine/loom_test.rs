@@ -141,7 +141,7 @@ impl Pool {
     /// Takes a connection, parked until it is served.
     fn acquire(&self) -> Result<Token, Refusal> {
         let mut miss = Miss::MustWait;
-        match (self.with(|state| state.acquire(caller(), &mut miss)), miss) {
+        match (self.with(|state| state.acquire(&caller(), &mut miss)), miss) {
             (Some(connection), _) => Ok(self.got(connection)),
             (None, Miss::Refused(why)) => Err(why),
             (None, Miss::Unbound) => unreachable!("it is bound"),

@@ -229,7 +229,7 @@ impl State<()> {
     fn apply(&mut self, event: Event, owners: &mut Owners) {
         let caller = Caller { site: Location::caller(), operation: None, who: Who::Unknown };
         match event {
-            Event::Acquire => drop(self.acquire(caller, &mut Miss::MustWait)),
+            Event::Acquire => drop(self.acquire(&caller, &mut Miss::MustWait)),
             Event::Enqueue { since, deadline, ticket } => {
                 let mut waiter = Waiter::new(since, deadline, caller, None);
                 if self.enqueue(&mut waiter, ticket).is_ok() {
@@ -503,7 +503,7 @@ mod tests {
         state.now = Time(1_000_000_000);
         state.tick();
         for _ in 0..3 {
-            assert!(state.acquire(nobody(), &mut Miss::MustWait).is_some());
+            assert!(state.acquire(&nobody(), &mut Miss::MustWait).is_some());
         }
         // H and W wait and are handed 0 and 1; both come for it.
         let h = wait(&mut state, Time::NEVER);
@@ -525,7 +525,7 @@ mod tests {
         let x = wait(&mut state, Time::NEVER);
         let _ = state.give_up(&x, true);
         state.connected(1, (), Limits::none());
-        assert!(state.acquire(nobody(), &mut Miss::MustWait).is_some());
+        assert!(state.acquire(&nobody(), &mut Miss::MustWait).is_some());
         state.release(1, (), Verdict::Clean);
         // W gives up what it was handed.
         let _ = state.give_up(&again, true);

@@ -107,7 +107,7 @@ impl<P> State<P> {
     /// Takes an idle connection if nobody waits and one is fit to be handed out as it is; else says
     /// why not.
     #[inline]
-    pub(crate) fn acquire(&mut self, caller: Caller, miss: &mut Miss) -> Option<P> {
+    pub(crate) fn acquire(&mut self, caller: &Caller, miss: &mut Miss) -> Option<P> {
         *miss = Miss::MustWait;
         let is_open = self.bound && !self.closed;
         if is_open && (self.suspended || self.waiters.queued() > 0) {
@@ -295,7 +295,7 @@ impl<P> State<P> {
     pub(super) fn hand(&mut self, key: SlotKey, connection: P) {
         let waiter = self.waiters.pop().expect("asked for where somebody waits");
         let waited = self.now.since(waiter.since);
-        self.check_out(key, waiter.caller, waiter.ticket, Some(waited));
+        self.check_out(key, &waiter.caller, waiter.ticket, Some(waited));
         let delivery = Delivery { slot: key, connection, waited };
         let (waker, dozed) = waiter.put(Place::Handed(delivery));
         self.out.wake(waker);
@@ -356,10 +356,10 @@ impl<P> State<P> {
 
     /// Somebody has it from now on, after a wait or without; counts it.
     #[inline]
-    fn check_out(&mut self, key: SlotKey, caller: Caller, ticket: u64, waited: Option<u64>) {
+    fn check_out(&mut self, key: SlotKey, caller: &Caller, ticket: u64, waited: Option<u64>) {
         let slot = &mut self.slots[key];
         slot.enter(Phase::InUse, self.now, &mut self.phases);
-        (slot.caller, slot.ticket) = (Some(caller), ticket);
+        (slot.caller, slot.ticket) = (Some(*caller), ticket);
         if let Some(activity) = &slot.activity {
             activity.begin(caller.operation);
         }
