@@ -178,7 +178,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
             shared.perform(out);
             (live.ok_or(Tried::Missed(miss))?, 0)
         };
-        admit(shared, live, &self.caller, waited).map_err(|(live, fate)| Tried::Unfit(live, fate))
+        admit(shared, live, &self.caller, waited).map_err(Tried::Unfit)
     }
 
     /// The rest: after a first try, or by who waits.
@@ -196,7 +196,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
                 (Tried::Not, Some(_)) => self.look(now, cx),
                 (Tried::Not | Tried::Missed(Miss::MustWait), _) => self.join(now, cx, |_| None),
                 (Tried::Missed(miss), _) => self.missed(miss),
-                (Tried::Unfit(live, fate), _) => self.reject(live, fate, cx),
+                (Tried::Unfit(unfit), _) => self.reject(*unfit, cx),
             };
             if let Some(outcome) = outcome {
                 return Poll::Ready(outcome);
@@ -327,7 +327,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match admit(self.shared, live, &self.caller, waited) {
             Ok(guard) => Some(Ok(guard)),
-            Err((live, fate)) => self.reject(live, fate, cx),
+            Err(unfit) => self.reject(*unfit, cx),
         }
     }
 
@@ -335,8 +335,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     #[cold]
     fn reject(
         &mut self,
-        live: Box<Live<M>>,
-        fate: Fate,
+        (live, fate): Unfit<M>,
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         let shared = self.shared;
@@ -415,8 +414,11 @@ enum Tried<M: Manager> {
     Not,
     Missed(Miss),
     /// It got what must not be used.
-    Unfit(Box<Live<M>>, Fate),
+    Unfit(Box<Unfit<M>>),
 }
+
+/// A connection that must not be used, and what becomes of it.
+type Unfit<M> = (Box<Live<M>>, Fate);
 
 /// Looks at a connection once more, and makes it its user's.
 #[inline]
@@ -425,9 +427,9 @@ fn admit<M: Manager>(
     mut live: Box<Live<M>>,
     caller: &Caller,
     waited: u64,
-) -> Result<ManagedGuard<M>, (Box<Live<M>>, Fate)> {
+) -> Result<ManagedGuard<M>, Box<Unfit<M>>> {
     if let Err(fate) = judge_checkout(&mut live) {
-        return Err((live, fate));
+        return Err(Box::new((live, fate)));
     }
     let hit = !std::mem::take(&mut live.token.fresh);
     if shared.is_observed() {

@@ -10,11 +10,19 @@ impl<P> State<P> {
     /// A connection comes back from its user.
     #[inline]
     pub(crate) fn release(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
-        self.note(Event::Release { slot: key, verdict });
-        let retire = self.now >= self.slots[key].retire_at;
-        if verdict != Verdict::Clean || retire || self.tuning.finish {
-            return self.release_with_care(key, connection, verdict, retire);
+        match verdict {
+            Verdict::Clean => self.release_clean(key, connection),
+            verdict => self.release_with_care(key, connection, verdict),
         }
+    }
+
+    /// It is as it was handed out: what nearly every return is.
+    #[inline]
+    fn release_clean(&mut self, key: SlotKey, connection: P) {
+        if self.now >= self.slots[key].retire_at || self.tuning.finish {
+            return self.release_with_care(key, connection, Verdict::Clean);
+        }
+        self.note(Event::Release { slot: key, verdict: Verdict::Clean });
         self.note_use(key);
         let rests = self.waiters.queued() == 0 && self.has_room_for_idle();
         if !rests || self.unfit(&self.slots[key]).is_some() {
@@ -37,8 +45,10 @@ impl<P> State<P> {
         (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
     }
 
-    fn release_with_care(&mut self, key: SlotKey, connection: P, verdict: Verdict, retire: bool) {
-        let cleaned = self.slots[key].cleaned;
+    fn release_with_care(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
+        self.note(Event::Release { slot: key, verdict });
+        let slot = &self.slots[key];
+        let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
         if !matches!(verdict, Verdict::Rejected(_)) {
             self.note_use(key);
         }
