@@ -92,6 +92,8 @@ pub(crate) struct Session {
     /// Told when a call has ended.
     ended: Notify,
     turn: tokio::sync::Mutex<()>,
+    /// A call has waited its turn once. Until then nobody can hold it or wait for another's end.
+    has_waited: AtomicBool,
     /// Cancel requests that are on their way, and whether one was left there.
     cancels: AtomicU32,
     doomed: AtomicBool,
@@ -131,6 +133,7 @@ impl Session {
             copies: AtomicBool::new(false),
             ended: Notify::new(),
             turn: tokio::sync::Mutex::new(()),
+            has_waited: AtomicBool::new(false),
             cancels: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
             undo: Mutex::default(),
@@ -151,7 +154,7 @@ impl Session {
         self.calls.fetch_add(1, Ordering::SeqCst);
         if self.is_in_the_way() {
             self.leave();
-            let cleared = self.clear_the_way(client, false).await;
+            let cleared = Box::pin(self.clear_the_way(client, false)).await;
             if let Err(error) = cleared {
                 return watch.done(Err(error));
             }
@@ -193,7 +196,16 @@ impl Session {
 
     fn leave(&self) {
         self.calls.fetch_sub(1, Ordering::SeqCst);
-        self.ended.notify_waiters();
+        self.tell_end();
+    }
+
+    /// Something has ended: whoever waits for that looks again.
+    fn tell_end(&self) {
+        // Who waits says so before he looks for what he waits for, so either he sees that it has
+        // ended, or he is seen.
+        if self.has_waited.load(Ordering::SeqCst) {
+            self.ended.notify_waiters();
+        }
     }
 
     /// Whether there is anything but the call that asks.
@@ -246,6 +258,7 @@ impl Session {
         client: &Client,
         copies: bool,
     ) -> Result<Option<Copies<'_>>, PgError> {
+        self.has_waited.store(true, Ordering::SeqCst);
         let _turn = self.turn.lock().await;
         let mut copying = None;
         let mut quiet_at = None;
@@ -343,7 +356,8 @@ impl Session {
     /// Whether somebody who is gone holds what the next one would wait for: a future that was
     /// forgotten, not dropped.
     pub(crate) fn is_held(&self) -> bool {
-        self.turn.try_lock().is_err() || self.is_cancelling()
+        let has_waited = self.has_waited.load(Ordering::SeqCst);
+        has_waited && self.turn.try_lock().is_err() || self.is_cancelling()
     }
 
     /// The connection is back: whoever called is gone. Says whether something may still run.

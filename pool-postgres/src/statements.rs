@@ -7,9 +7,11 @@
 //! Behind a pooler nothing is prepared outside a transaction: the text goes along each time with the
 //! types of its parameters, which are inferred from the values (see [`crate::infer`]).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::marker::PhantomData;
+use std::pin::pin;
 
+use futures_core::Stream;
 use pool_sql::Value;
 use tokio::time::timeout;
 use tokio_postgres::types::{BorrowToSql, ToSql, Type};
@@ -111,11 +113,14 @@ impl PgStatement<'_> {
 #[derive(Clone, Copy)]
 enum For {
     Rows,
+    One,
     Count,
 }
 
 enum Answer {
     Rows(Vec<Row>),
+    /// The first row, and how many there are.
+    One(Option<Row>, usize),
     Count(u64),
 }
 
@@ -123,14 +128,21 @@ impl Answer {
     fn rows(self) -> Vec<Row> {
         match self {
             Self::Rows(rows) => rows,
-            Self::Count(_) => Vec::new(),
+            Self::One(..) | Self::Count(_) => Vec::new(),
+        }
+    }
+
+    fn one(self) -> (Option<Row>, usize) {
+        match self {
+            Self::One(row, found) => (row, found),
+            Self::Rows(_) | Self::Count(_) => (None, 0),
         }
     }
 
     fn count(self) -> u64 {
         match self {
             Self::Count(count) => count,
-            Self::Rows(_) => 0,
+            Self::Rows(_) | Self::One(..) => 0,
         }
     }
 }
@@ -193,10 +205,9 @@ impl<'c> Statements<'c> {
         query: &Q,
         params: Params<'_>,
     ) -> Result<Option<Row>, PgError> {
-        let mut rows = self.query(query, params).await?;
-        match rows.len() {
-            0 | 1 => Ok(rows.pop()),
-            found => Err(wrong_number(found, "at most one")),
+        match self.run(query, params, For::One).await?.one() {
+            (row, 0 | 1) => Ok(row),
+            (_, found) => Err(wrong_number(found, "at most one")),
         }
     }
 
@@ -205,10 +216,9 @@ impl<'c> Statements<'c> {
         query: &Q,
         params: Params<'_>,
     ) -> Result<Row, PgError> {
-        let mut rows = self.query(query, params).await?;
-        match (rows.len(), rows.pop()) {
-            (1, Some(row)) => Ok(row),
-            (found, _) => Err(wrong_number(found, "one")),
+        match self.run(query, params, For::One).await?.one() {
+            (Some(row), 1) => Ok(row),
+            (_, found) => Err(wrong_number(found, "one")),
         }
     }
 
@@ -257,7 +267,7 @@ impl<'c> Statements<'c> {
     ) -> Result<Answer, tokio_postgres::Error> {
         let (statement, is_old) = self.statement(sql).await?;
         match self.once(&statement, params, wanted).await {
-            Err(error) if is_old && self.heals(sql, &error).await => {
+            Err(error) if is_old && Box::pin(self.heals(sql, &error)).await => {
                 let (statement, _) = self.statement(sql).await?;
                 self.once(&statement, params, wanted).await
             }
@@ -273,6 +283,9 @@ impl<'c> Statements<'c> {
     ) -> Result<Answer, tokio_postgres::Error> {
         match wanted {
             For::Rows => self.client.query(statement, params).await.map(Answer::Rows),
+            For::One => {
+                first(self.client.query_raw(statement, params.iter().copied()).await?).await
+            }
             For::Count => self.client.execute(statement, params).await.map(Answer::Count),
         }
     }
@@ -332,6 +345,10 @@ impl<'c> Statements<'c> {
     ) -> Result<Answer, tokio_postgres::Error> {
         match wanted {
             For::Rows => self.client.query_typed(sql, params).await.map(Answer::Rows),
+            For::One => {
+                let params = params.iter().map(|(param, ty)| (*param, ty.clone()));
+                first(self.client.query_typed_raw(sql, params).await?).await
+            }
             For::Count => self.client.execute_typed(sql, params).await.map(Answer::Count),
         }
     }
@@ -420,7 +437,7 @@ impl<'c> Statements<'c> {
     ) -> Result<RowStream, tokio_postgres::Error> {
         let (statement, is_old) = self.statement(sql).await?;
         match self.stream(&statement, params).await {
-            Err(error) if is_old && self.heals(sql, &error).await => {
+            Err(error) if is_old && Box::pin(self.heals(sql, &error)).await => {
                 let (statement, _) = self.statement(sql).await?;
                 self.stream(&statement, params).await
             }
@@ -521,14 +538,19 @@ impl<'c> Statements<'c> {
             return Ok((statement, true));
         }
         session.common.statements.miss();
-        let orphan = session.prepares();
+        Ok((Box::pin(self.prepared(sql, keeps)).await?, false))
+    }
+
+    /// Prepares a statement, and keeps it if it may be kept.
+    async fn prepared(self, sql: &str, keeps: bool) -> Result<Statement, tokio_postgres::Error> {
+        let orphan = self.session.prepares();
         let prepared = self.client.prepare(sql).await;
         orphan.adopted();
         let statement = prepared?;
         if !self.note(sql) && keeps {
             drop(self.cache(|cache| cache.keep(sql, statement.clone())));
         }
-        Ok((statement, false))
+        Ok(statement)
     }
 
     /// Notes a statement that leaves something in the session. True if so.
@@ -583,6 +605,17 @@ fn is_stale(error: &tokio_postgres::Error) -> bool {
         (said.code().code(), said.routine()),
         ("26000", Some("FetchPreparedStatement")) | ("0A000", Some("RevalidateCachedQuery"))
     )
+}
+
+/// Reads all rows, and keeps the first.
+async fn first(rows: RowStream) -> Result<Answer, tokio_postgres::Error> {
+    let mut rows = pin!(rows);
+    let (mut first, mut found) = (None, 0);
+    while let Some(row) = poll_fn(|cx| rows.as_mut().poll_next(cx)).await.transpose()? {
+        found += 1;
+        first.get_or_insert(row);
+    }
+    Ok(Answer::One(first, found))
 }
 
 fn wrong_number(found: usize, wanted: &str) -> PgError {

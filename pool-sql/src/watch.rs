@@ -18,7 +18,7 @@ use crate::observe::{ErrorCode, Observers, Outcome, Statement};
 /// watch.end(None);
 /// ```
 #[must_use = "dropped, it tells of a cancelled statement"]
-pub struct Watch(Option<Begun>);
+pub struct Watch(Option<Box<Begun>>); // in a box, as mostly nobody looks
 
 struct Begun {
     observers: Observers,
@@ -37,7 +37,8 @@ impl Watch {
         let Statement { backend, operation, sql } = statement;
         observers.started(&statement);
         let (observers, sql) = (observers.clone(), sql.map(Box::from));
-        Self(Some(Begun { observers, backend, operation, sql, at: Instant::now() }))
+        let begun = Begun { observers, backend, operation, sql, at: Instant::now() };
+        Self(Some(Box::new(begun)))
     }
 
     /// It has ended: well, or with this error.
@@ -47,7 +48,7 @@ impl Watch {
 
     fn tell(&mut self, error: Option<ErrorCode>) {
         let Some(begun) = self.0.take() else { return };
-        let Begun { observers, backend, operation, sql, at } = begun;
+        let Begun { observers, backend, operation, sql, at } = *begun;
         let outcome = Outcome { took: at.elapsed(), rows: None, error };
         let statement = Statement { backend, operation, sql: sql.as_deref() };
         observers.finished(&statement, &outcome);

@@ -9,8 +9,8 @@ use pool_sql::{Ident, Value};
 use tokio_postgres::types::{IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use crate::error::{PgError, PgErrorKind};
-use crate::values::encode::{Misfit, put};
-use crate::values::format::Fault;
+use crate::values::encode::{Misfit, put_known};
+use crate::values::format::{Fault, Format};
 
 /// The rows of `COPY .. FROM STDIN (FORMAT binary)`, appended to a buffer that the caller sends and
 /// empties as it likes.
@@ -19,6 +19,7 @@ use crate::values::format::Fault;
 pub(crate) struct CopyEncoder<'a> {
     names: &'a [Ident],
     types: &'a [Type],
+    formats: Vec<Option<Format>>,
     rows: u64,
 }
 
@@ -28,7 +29,7 @@ impl<'a> CopyEncoder<'a> {
         out.put_slice(b"PGCOPY\n\xff\r\n\0");
         out.put_i32(0); // flags: no oids
         out.put_i32(0); // no extension of the header
-        Self { names, types, rows: 0 }
+        Self { names, types, formats: types.iter().map(Format::of).collect(), rows: 0 }
     }
 
     /// Counts rows from so many on: those of the batch that went another way.
@@ -47,8 +48,9 @@ impl<'a> CopyEncoder<'a> {
         }
         let start = out.len();
         out.put_i16(i16::try_from(wanted).map_err(|_| too_many("columns"))?);
-        for (at, (value, ty)) in values.iter().zip(self.types).enumerate() {
-            if let Err(misfit) = put_field(*value, ty, out) {
+        let columns = self.types.iter().zip(&self.formats);
+        for (at, (value, (ty, format))) in values.iter().zip(columns).enumerate() {
+            if let Err(misfit) = put_field(*value, ty, *format, out) {
                 out.truncate(start);
                 return Err(unfit(self.rows, self.names.get(at), &misfit));
             }
@@ -89,13 +91,15 @@ impl<'v, R: AsRef<[Value<'v>]>> ToSql for Column<'_, 'v, R> {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let member = start_array(self.rows.len(), ty, out)?;
+        let format = Format::of(member);
         for (row, at) in self.rows.iter().zip(self.first_row..) {
             let values = row.as_ref();
             let Some(value) = values.get(self.index) else {
                 let (wanted, found) = (self.index + 1, values.len());
                 return Err(wrong_width(at, wanted, found).into());
             };
-            put_field(*value, member, out).map_err(|misfit| unfit(at, Some(self.name), &misfit))?;
+            put_field(*value, member, format, out)
+                .map_err(|misfit| unfit(at, Some(self.name), &misfit))?;
         }
         Ok(IsNull::No)
     }
@@ -125,8 +129,9 @@ impl ToSql for Ids<'_> {
         out: &mut BytesMut,
     ) -> Result<IsNull, Box<dyn Error + Sync + Send>> {
         let member = start_array(self.0.len(), ty, out)?;
+        let format = Format::of(member);
         for (position, id) in self.0.iter().enumerate() {
-            put_field(*id, member, out).map_err(|misfit| {
+            put_field(*id, member, format, out).map_err(|misfit| {
                 PgError::text(PgErrorKind::Type, format!("id {position}: {misfit}"))
             })?;
         }
@@ -157,10 +162,15 @@ fn start_array<'t>(count: usize, ty: &'t Type, out: &mut BytesMut) -> Result<&'t
 }
 
 /// Appends a value with its length in front; a NULL is the length -1.
-fn put_field(value: Value<'_>, ty: &Type, out: &mut BytesMut) -> Result<(), Misfit> {
+fn put_field(
+    value: Value<'_>,
+    ty: &Type,
+    format: Option<Format>,
+    out: &mut BytesMut,
+) -> Result<(), Misfit> {
     let start = out.len();
     out.put_i32(-1);
-    if let IsNull::No = put(value, ty, out)? {
+    if let IsNull::No = put_known(value, ty, format, out)? {
         let length = i32::try_from(out.len() - start - 4).map_err(|_| Misfit {
             found: value.value_type(),
             wanted: ty.name().into(),

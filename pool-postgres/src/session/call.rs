@@ -61,10 +61,13 @@ impl Call<'_> {
         self,
         done: Result<T, tokio_postgres::Error>,
     ) -> Result<T, PgError> {
-        let error = match done {
-            Ok(value) => return self.end(Ok(value)),
-            Err(error) => error,
-        };
+        match done {
+            Ok(value) => self.end(Ok(value)),
+            Err(error) => Box::pin(self.fail(error)).await,
+        }
+    }
+
+    async fn fail<T>(self, error: tokio_postgres::Error) -> Result<T, PgError> {
         let (_, is_last) = self.session.calls();
         if is_last && error.as_db_error().is_some() && !is_fatal(&error) {
             let quiet = timeout(MOMENT, self.session.wire.quiet()).await;
@@ -90,7 +93,7 @@ impl Call<'_> {
             }
         }
         self.copies = None;
-        self.session.ended.notify_waiters();
+        self.session.tell_end();
     }
 }
 
@@ -140,7 +143,7 @@ impl Drop for CancelRequest<'_> {
             session.doomed.store(true, Ordering::Release);
         }
         session.cancels.fetch_sub(1, Ordering::AcqRel);
-        session.ended.notify_waiters();
+        session.tell_end();
     }
 }
 

@@ -33,10 +33,20 @@ pub(crate) struct Misfit {
 /// # Errors
 /// [`Misfit`]; something may have been appended then.
 pub(crate) fn put(value: Value<'_>, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Misfit> {
+    put_known(value, ty, Format::of(ty), out)
+}
+
+/// As [`put`], for who has many of one type and asked for its format once.
+pub(crate) fn put_known(
+    value: Value<'_>,
+    ty: &Type,
+    format: Option<Format>,
+    out: &mut BytesMut,
+) -> Result<IsNull, Misfit> {
     if value.is_null() {
         return Ok(IsNull::Yes);
     }
-    let put = match Format::of(ty) {
+    let put = match format {
         Some(format) => put_as(format, value, out),
         None => Err(Fault::Type),
     };

@@ -1,7 +1,7 @@
 //! [`WireStatus`]: what is known of a connection, for those who have it.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
@@ -16,8 +16,9 @@ pub(crate) struct WireStatus {
     /// The last answer's status byte.
     transaction: AtomicU8,
     flags: AtomicU8,
-    /// Told when everything is answered.
+    /// Told when everything is answered, if anybody ever waited for that.
     quiet: Notify,
+    is_awaited: AtomicBool,
     /// Why the connection ended.
     last_words: Mutex<Option<PgError>>,
 }
@@ -56,6 +57,7 @@ impl Default for WireStatus {
             transaction: AtomicU8::new(b'I'),
             flags: AtomicU8::new(0),
             quiet: Notify::new(),
+            is_awaited: AtomicBool::new(false),
             last_words: Mutex::new(None),
         }
     }
@@ -77,7 +79,7 @@ impl WireStatus {
 
     /// How many of them are answered.
     pub(crate) fn answered(&self) -> u64 {
-        self.answered.load(Ordering::Acquire)
+        self.answered.load(Ordering::SeqCst)
     }
 
     /// Whether everything on the wire is answered, and no copy waits for data.
@@ -87,6 +89,8 @@ impl WireStatus {
 
     /// Returns once everything on the wire is answered, or the connection has ended. Cancel safe.
     pub(crate) async fn quiet(&self) {
+        // Before the look: either it sees the last answer, or who notes that one sees this.
+        self.is_awaited.store(true, Ordering::SeqCst);
         loop {
             let told = self.quiet.notified();
             if self.is_quiet() || self.has_ended() {
@@ -185,7 +189,7 @@ impl WireStatus {
         }
         if self.answered.load(Ordering::Relaxed) != answered {
             self.answered.store(answered, Ordering::SeqCst);
-            if asked == answered {
+            if asked == answered && self.is_awaited.load(Ordering::SeqCst) {
                 self.quiet.notify_waiters();
             }
         }
@@ -207,5 +211,29 @@ impl WireStatus {
     /// Whether any of these is set.
     fn has(&self, flags: u8) -> bool {
         self.flags.load(Ordering::Acquire) & flags != 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_for_quiet_is_told_of_the_last_answer() {
+        let status = WireStatus::default();
+        for request in 1..3 {
+            status.set_counts(request, request - 1);
+            let waits = timeout(Duration::from_secs(1), status.quiet());
+            let answers = async {
+                yield_now().await; // whoever waits has begun
+                status.set_counts(request, request);
+            };
+            assert!(tokio::join!(waits, answers).0.is_ok());
+        }
     }
 }
