@@ -350,7 +350,7 @@ impl Session {
     }
 
     fn is_cancelling(&self) -> bool {
-        self.cancels.load(Ordering::Acquire) > 0
+        self.cancels.load(Ordering::SeqCst) > 0
     }
 
     /// Whether somebody who is gone holds what the next one would wait for: a future that was

@@ -127,7 +127,7 @@ pub(super) struct CancelRequest<'s>(&'s Session, bool);
 
 impl<'s> CancelRequest<'s> {
     pub(super) fn begin(session: &'s Session) -> Self {
-        session.cancels.fetch_add(1, Ordering::AcqRel);
+        session.cancels.fetch_add(1, Ordering::SeqCst);
         Self(session, false)
     }
 
@@ -142,7 +142,7 @@ impl Drop for CancelRequest<'_> {
         if !*came {
             session.doomed.store(true, Ordering::Release);
         }
-        session.cancels.fetch_sub(1, Ordering::AcqRel);
+        session.cancels.fetch_sub(1, Ordering::SeqCst);
         session.tell_end();
     }
 }
