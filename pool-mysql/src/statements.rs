@@ -7,7 +7,6 @@ use std::sync::Arc;
 use mysql_async::prelude::FromRow;
 use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol, Value};
 
-use crate::call::Call;
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::rows::{MySqlRows, convert};
@@ -53,13 +52,6 @@ pub(crate) struct Statements<'c> {
 }
 
 impl<'c> Statements<'c> {
-    pub(crate) async fn call(self, sql: Option<&str>) -> Result<Call<'c>, MySqlError> {
-        match self.in_transaction {
-            true => self.connection.call_within(sql).await,
-            false => self.connection.call(sql).await,
-        }
-    }
-
     async fn query_iter(self, sql: &str) -> Result<MySqlRows<'c, TextProtocol>, MySqlError> {
         let mut call = self.call(Some(sql)).await?;
         let begun = call.query(sql).await;
