@@ -13,7 +13,6 @@ use mysql_async::{Conn, Params, QueryResult, Row, Value};
 use pool_core::{Activity, Busy};
 use pool_sql::{Statement, TransactionWatch, Watch};
 
-use crate::batch::is_uniform;
 use crate::cache::{Cache, Limit, Prepared, Text};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
@@ -266,17 +265,20 @@ impl<'c> Call<'c> {
     }
 
     /// Runs a prepared statement for each of the rows, to the end of its answers: by MariaDB's bulk
-    /// protocol, if all values of a column have one type.
+    /// protocol, if each column of them has one type.
     pub(crate) async fn exec_rows(
         &mut self,
         sql: &str,
         prepared: &Prepared,
         rows: Vec<Vec<Value>>,
+        are_uniform: bool,
     ) -> Result<(), MySqlError> {
         self.is_answered |= !rows.is_empty();
         let bytes = rows.iter().flatten().map(Value::bin_len).sum::<u64>();
         // In one packet: the driver sends the types in the first one only.
-        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
+        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && are_uniform {
+            // As they are: of a mere list of values the driver would make another list.
+            let rows = rows.into_iter().map(Params::Positional);
             let sent = self.conn().exec_batch(&prepared.statement, rows).await;
             return self.said(sql, sent);
         }
