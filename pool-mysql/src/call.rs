@@ -2,9 +2,9 @@
 //! that its caller wants.
 //!
 //! Mostly nothing has to be done first: the link is ready, the transaction is where it should be, and
-//! the statement is prepared. Then a call begins without awaiting anything. What is seldom (what a
-//! dropped transaction owes, rows that nobody read, a statement to prepare) has a future of its own
-//! on the heap, since the futures of all calls would have room for it otherwise, and be moved with it.
+//! the statement is prepared. Then a call begins without awaiting anything, and that is plain code.
+//! What is seldom (what a dropped transaction owes, rows that nobody read, a statement to prepare) has
+//! a future of its own on the heap, so that it is no part of the usual way.
 
 use std::sync::Arc;
 
@@ -54,7 +54,7 @@ impl<'c> Statements<'c> {
             call.link.take_up();
             return Ok(call);
         }
-        // Seldom: it is apart, so that the futures of all other calls are small.
+        // Seldom, and so apart.
         Box::pin(self.call_in_order(sql)).await
     }
 
