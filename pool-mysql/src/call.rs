@@ -1,19 +1,24 @@
 //! [`Call`]: a statement under way, from the check that the connection is in step to the last row
 //! that its caller wants.
+//!
+//! Mostly nothing has to be done first: the link is ready, the transaction is where it should be, and
+//! the statement is prepared. Then a call begins without awaiting anything, and that is plain code.
+//! What is seldom (what a dropped transaction owes, rows that nobody read, a statement to prepare) has
+//! a future of its own on the heap, so that it is no part of the usual way.
 
 use std::sync::Arc;
 
 use mysql_async::prelude::{Protocol, Queryable};
 use mysql_async::{Conn, Params, QueryResult, Row, Value};
-use pool_core::Busy;
+use pool_core::{Activity, Busy};
 use pool_sql::{Statement, TransactionWatch, Watch};
 
-use crate::batch::is_uniform;
 use crate::cache::{Cache, Limit, Prepared, Text};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::link::Link;
+use crate::statements::Statements;
 use crate::text::{Leaves, left_by};
 
 /// The server does not know the prepared statement, or wants it prepared again.
@@ -29,6 +34,7 @@ pub(crate) struct Call<'c> {
     cache: &'c mut Cache,
     left: &'c mut Leaves,
     common: &'c Common,
+    activity: &'c Activity,
     /// How much the server takes at once.
     max_packet: usize,
     /// Statements were prepared in another database: they are closed before they are run.
@@ -36,25 +42,38 @@ pub(crate) struct Call<'c> {
     /// The server has answered, and not only to a prepare.
     is_answered: bool,
     watch: Watch,
-    operation: Option<&'static str>,
     _busy: Busy<'c>,
 }
 
-impl MySqlConnection {
-    /// Begins a statement: what a dropped transaction owes is done first.
-    pub(crate) async fn call(&mut self, sql: Option<&str>) -> Result<Call<'_>, MySqlError> {
-        if self.owed.is_some() {
-            self.undo().await?;
+impl<'c> Statements<'c> {
+    /// Begins a statement: what a dropped transaction owes is done first, and a statement of a
+    /// transaction has to find it there still.
+    pub(crate) async fn call(self, sql: Option<&str>) -> Result<Call<'c>, MySqlError> {
+        if self.is_in_order() {
+            let call = self.connection.start(sql);
+            call.link.take_up();
+            return Ok(call);
         }
-        self.begin(sql).await
+        // Seldom, and so apart.
+        Box::pin(self.call_in_order(sql)).await
     }
 
-    /// Begins a statement of a transaction, which has to be there still.
-    pub(crate) async fn call_within(&mut self, sql: Option<&str>) -> Result<Call<'_>, MySqlError> {
-        self.check_transaction().await?;
-        self.begin(sql).await
+    fn is_in_order(&self) -> bool {
+        let MySqlConnection { link, owed, is_stale, .. } = &*self.connection;
+        let is_there = || link.status().is_some_and(|status| status.in_transaction);
+        link.is_ready() && owed.is_none() && !is_stale && (!self.in_transaction || is_there())
     }
 
+    async fn call_in_order(self, sql: Option<&str>) -> Result<Call<'c>, MySqlError> {
+        match self.in_transaction {
+            true => self.connection.check_transaction().await?,
+            false => self.connection.undo().await?,
+        }
+        self.connection.begin(sql).await
+    }
+}
+
+impl MySqlConnection {
     /// Whether there is still a transaction.
     pub(crate) async fn check_transaction(&mut self) -> Result<(), MySqlError> {
         if self.owed.is_some() {
@@ -73,34 +92,40 @@ impl MySqlConnection {
 
     /// Begins a statement, whatever is owed.
     pub(crate) async fn begin(&mut self, sql: Option<&str>) -> Result<Call<'_>, MySqlError> {
-        self.is_used = true;
-        let max_packet = self.server().max_allowed_packet.map_or(usize::MAX, |max| max as usize);
-        let Self { link, cache, left, common, activity, is_stale, .. } = self;
-        let busy = activity.busy();
-        let mut statement = Statement::new(BACKEND);
-        (statement.operation, statement.sql) = (activity.operation(), sql);
-        link.check()?;
-        let watch = Watch::begin(&common.observers, statement);
-        if let Err(error) = link.begin().await {
-            watch.end(Some(error.observed()));
+        self.link.check()?;
+        let mut call = self.start(sql);
+        if let Err(error) = call.link.begin().await {
+            call.watch.end(Some(error.observed()));
             return Err(error);
         }
-        let is_answered = false;
-        let mut call = Call {
+        match call.close_stale().await {
+            Ok(()) => Ok(call),
+            Err(error) => Err(call.end::<()>(Err(error)).expect_err("as it was")),
+        }
+    }
+
+    /// The observers are told. The link is to be taken up.
+    fn start(&mut self, sql: Option<&str>) -> Call<'_> {
+        self.is_used = true;
+        let Self { link, cache, left, common, activity, is_stale, max_packet, .. } = self;
+        let mut watch = Watch::default();
+        if !common.observers.is_empty() {
+            let mut statement = Statement::new(BACKEND);
+            (statement.operation, statement.sql) = (activity.operation(), sql);
+            watch = Watch::begin(&common.observers, statement);
+        }
+        let (max_packet, is_answered, _busy) = (*max_packet, false, activity.busy());
+        Call {
             link,
             cache,
             left,
             common,
+            activity,
             max_packet,
             is_stale,
             is_answered,
             watch,
-            operation: activity.operation(),
-            _busy: busy,
-        };
-        match call.close_stale().await {
-            Ok(()) => Ok(call),
-            Err(error) => Err(call.end::<()>(Err(error)).expect_err("as it was")),
+            _busy,
         }
     }
 }
@@ -138,7 +163,7 @@ impl<'c> Call<'c> {
 
     /// It is about to begin a transaction, of which the observers are to be told.
     pub(crate) fn watch_transaction(&self) -> TransactionWatch {
-        TransactionWatch::begin(&self.common.observers, BACKEND, self.operation)
+        TransactionWatch::begin(&self.common.observers, BACKEND, self.activity.operation())
     }
 
     /// Sends a text of one or more statements, and waits for the first answer.
@@ -172,15 +197,24 @@ impl<'c> Call<'c> {
         self.find_or_prepare(sql, |sql| Ok(Text::own(sql))).await
     }
 
+    #[inline]
     async fn find_or_prepare(
         &mut self,
         sql: &str,
-        text: impl FnOnce(&str) -> Result<Text, MySqlError>,
+        text: fn(&str) -> Result<Text, MySqlError>,
     ) -> Result<Arc<Prepared>, MySqlError> {
         if let Some(found) = self.cache.find(sql) {
             self.common.statements.hit();
             return Ok(found);
         }
+        Box::pin(self.prepare(sql, text)).await
+    }
+
+    async fn prepare(
+        &mut self,
+        sql: &str,
+        text: fn(&str) -> Result<Text, MySqlError>,
+    ) -> Result<Arc<Prepared>, MySqlError> {
         self.common.statements.miss();
         self.limit(true).check_text(sql)?;
         let text = text(sql)?;
@@ -231,17 +265,20 @@ impl<'c> Call<'c> {
     }
 
     /// Runs a prepared statement for each of the rows, to the end of its answers: by MariaDB's bulk
-    /// protocol, if all values of a column have one type.
+    /// protocol, if each column of them has one type.
     pub(crate) async fn exec_rows(
         &mut self,
         sql: &str,
         prepared: &Prepared,
         rows: Vec<Vec<Value>>,
+        are_uniform: bool,
     ) -> Result<(), MySqlError> {
         self.is_answered |= !rows.is_empty();
         let bytes = rows.iter().flatten().map(Value::bin_len).sum::<u64>();
         // In one packet: the driver sends the types in the first one only.
-        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
+        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && are_uniform {
+            // As they are: of a mere list of values the driver would make another list.
+            let rows = rows.into_iter().map(Params::Positional);
             let sent = self.conn().exec_batch(&prepared.statement, rows).await;
             return self.said(sql, sent);
         }

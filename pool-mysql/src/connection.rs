@@ -49,6 +49,8 @@ pub struct MySqlConnection {
     pub(crate) common: Arc<Common>,
     pub(crate) activity: Activity,
     server: Arc<MySqlServer>,
+    /// How much the server takes at once.
+    pub(crate) max_packet: usize,
     /// What the session's autocommit was when it was new.
     pub(crate) autocommit: bool,
     /// What statements left in the session.
@@ -80,6 +82,7 @@ impl MySqlConnection {
             common,
             activity,
             server: Arc::default(),
+            max_packet: usize::MAX,
             autocommit: true,
             left: Leaves::Nothing,
             is_used: false,
@@ -96,6 +99,7 @@ impl MySqlConnection {
         let server = self.link.end(server)?;
         self.autocommit = self.link.ask_status().await?.is_none_or(|status| status.autocommit);
         self.cache = Cache::new(server.statements(wishes.statements, wishes.max_size));
+        self.max_packet = server.max_allowed_packet.map_or(usize::MAX, |max| max as usize);
         self.server = Arc::new(server);
         Ok(())
     }

@@ -7,7 +7,7 @@
 //!
 //! | state | meaning | left by |
 //! |---|---|---|
-//! | `Ready` | nothing is outstanding | `begin` |
+//! | `Ready` | nothing is outstanding | `take_up`, `begin` |
 //! | `Busy` | a call is under way, or was dropped under way | `end`, `keep_rows` |
 //! | `Rows` | the last answer came, but for some of its rows | `begin`, once they are read |
 //! | `Lost` | the connection is gone, or not to be trusted | nothing |
@@ -88,6 +88,17 @@ impl Link {
                 "the connection is closed: release it and acquire another",
             )),
         }
+    }
+
+    /// Whether a statement can be sent at once.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.state() == State::Ready
+    }
+
+    /// A call begins on a link that is ready.
+    pub(crate) fn take_up(&mut self) {
+        debug_assert!(self.is_ready(), "or it has to be brought in step first");
+        self.state = State::Busy;
     }
 
     /// A call begins. What is left of the last answer is read first.

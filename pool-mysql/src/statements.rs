@@ -7,7 +7,7 @@ use std::sync::Arc;
 use mysql_async::prelude::FromRow;
 use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol, Value};
 
-use crate::call::Call;
+use crate::batch::is_uniform;
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::rows::{MySqlRows, convert};
@@ -53,13 +53,6 @@ pub(crate) struct Statements<'c> {
 }
 
 impl<'c> Statements<'c> {
-    pub(crate) async fn call(self, sql: Option<&str>) -> Result<Call<'c>, MySqlError> {
-        match self.in_transaction {
-            true => self.connection.call_within(sql).await,
-            false => self.connection.call(sql).await,
-        }
-    }
-
     async fn query_iter(self, sql: &str) -> Result<MySqlRows<'c, TextProtocol>, MySqlError> {
         let mut call = self.call(Some(sql)).await?;
         let begun = call.query(sql).await;
@@ -144,7 +137,8 @@ impl<'c> Statements<'c> {
                     next = None;
                 }
                 let is_full = chunk.len() == CHUNK_ROWS || bytes >= chunk_bytes;
-                call.exec_rows(sql, &prepared, chunk).await?;
+                let are_uniform = is_uniform(&chunk);
+                call.exec_rows(sql, &prepared, chunk, are_uniform).await?;
                 match next {
                     Some(Err(error)) => return Err(error),
                     _ if !is_full => return Ok(()),

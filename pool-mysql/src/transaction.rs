@@ -14,6 +14,7 @@ use pool_sql::{TransactionEnd, TransactionWatch};
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::link::State;
+use crate::statements::Statements;
 use crate::text::Leaves;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
@@ -78,7 +79,7 @@ impl<'c> MySqlTransactionBuilder<'c> {
             // For the next transaction only.
             sql = format!("SET TRANSACTION ISOLATION LEVEL {level}; {sql}");
         }
-        let mut call = self.connection.call(Some(sql.trim_end())).await?;
+        let mut call = self.connection.on().call(Some(sql.trim_end())).await?;
         let watch = call.watch_transaction();
         let begun = call.run(&sql).await;
         if begun.is_err() && self.isolation_level.is_some() {
@@ -144,7 +145,7 @@ impl MySqlTransaction<'_> {
         if self.depth == 0 {
             connection.owed = None; // it goes with the rest
         }
-        let mut call = connection.call(Some(sql)).await?;
+        let mut call = connection.on().call(Some(sql)).await?;
         let mut watch = std::mem::take(&mut self.watch);
         if end != TransactionEnd::RolledBack {
             watch.in_doubt();
@@ -204,7 +205,8 @@ impl MySqlConnection {
 
     async fn savepoint(&mut self, depth: u32) -> Result<MySqlTransaction<'_>, MySqlError> {
         let sql = format!("SAVEPOINT pool_{depth}");
-        let mut call = self.call_within(Some(&sql)).await?;
+        let on = Statements { connection: self, in_transaction: true };
+        let mut call = on.call(Some(&sql)).await?;
         let begun = call.run(&sql).await;
         call.end(begun)?;
         let watch = TransactionWatch::default();

@@ -17,8 +17,11 @@ use crate::observe::{ErrorCode, Observers, Outcome, Statement};
 /// // Here a backend runs the statement.
 /// watch.end(None);
 /// ```
+///
+/// The default one tells nobody.
+#[derive(Default)]
 #[must_use = "dropped, it tells of a cancelled statement"]
-pub struct Watch(Option<Box<Begun>>); // in a box, as mostly nobody looks
+pub struct Watch(Option<Box<Begun>>);
 
 struct Begun {
     observers: Observers,
@@ -30,10 +33,12 @@ struct Begun {
 
 impl Watch {
     /// A statement begins.
+    #[inline]
     pub fn begin(observers: &Observers, statement: Statement<'_>) -> Self {
-        if observers.is_empty() {
-            return Self(None);
-        }
+        if observers.is_empty() { Self(None) } else { Self::begin_told(observers, statement) }
+    }
+
+    fn begin_told(observers: &Observers, statement: Statement<'_>) -> Self {
         let Statement { backend, operation, sql } = statement;
         observers.started(&statement);
         let (observers, sql) = (observers.clone(), sql.map(Box::from));
@@ -42,13 +47,17 @@ impl Watch {
     }
 
     /// It has ended: well, or with this error.
+    #[inline]
     pub fn end(mut self, error: Option<ErrorCode>) {
-        self.tell(error);
+        if let Some(begun) = self.0.take() {
+            begun.tell(error);
+        }
     }
+}
 
-    fn tell(&mut self, error: Option<ErrorCode>) {
-        let Some(begun) = self.0.take() else { return };
-        let Begun { observers, backend, operation, sql, at } = *begun;
+impl Begun {
+    fn tell(self, error: Option<ErrorCode>) {
+        let Self { observers, backend, operation, sql, at } = self;
         let outcome = Outcome { took: at.elapsed(), rows: None, error };
         let statement = Statement { backend, operation, sql: sql.as_deref() };
         observers.finished(&statement, &outcome);
@@ -56,8 +65,11 @@ impl Watch {
 }
 
 impl Drop for Watch {
+    #[inline]
     fn drop(&mut self) {
-        self.tell(Some(ErrorCode::new("cancelled")));
+        if let Some(begun) = self.0.take() {
+            begun.tell(Some(ErrorCode::new("cancelled")));
+        }
     }
 }
 

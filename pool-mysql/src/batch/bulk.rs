@@ -13,40 +13,42 @@ use mysql_async::Value;
 /// Whether each column of the rows has one type, NULLs aside.
 pub(crate) fn is_uniform(rows: &[Vec<Value>]) -> bool {
     let width = rows.first().map_or(0, Vec::len);
-    width > 0 && (0..width).all(|at| is_of_one_type(rows.iter().map(|row| &row[at])))
+    let mut columns = vec![Column::default(); width];
+    // Row by row, as they lie in memory.
+    width > 0
+        && rows.iter().all(|row| {
+            row.len() == width
+                && columns.iter_mut().zip(row).all(|(column, value)| column.takes(value))
+        })
 }
 
-fn is_of_one_type<'v>(values: impl Iterator<Item = &'v Value> + Clone) -> bool {
-    // One that needs the sign's bit for its size makes the driver call all of them unsigned.
-    let is_negative = |value: &Value| matches!(value, Value::Int(number) if *number < 0);
-    let is_large = |value: &Value| matches!(value, Value::UInt(_));
-    kind(values.clone()).is_some()
-        && !(values.clone().any(is_large) && values.clone().any(is_negative))
+/// What the values of a column have been so far.
+#[derive(Clone, Default)]
+struct Column {
+    kind: Kind,
+    is_large: bool,
+    is_negative: bool,
+}
+
+impl Column {
+    /// Whether it is still of one type with this value.
+    fn takes(&mut self, value: &Value) -> bool {
+        // One that needs the sign's bit for its size makes the driver call all of them unsigned.
+        self.is_large |= matches!(value, Value::UInt(_));
+        self.is_negative |= matches!(value, Value::Int(number) if *number < 0);
+        self.kind.takes(value) && !(self.is_large && self.is_negative)
+    }
 }
 
 /// The kind of these values, if they are of one; NULLs are of any.
-pub(super) fn kind<'v>(values: impl Iterator<Item = &'v Value>) -> Option<Kind> {
+pub(super) fn kind<'v>(mut values: impl Iterator<Item = &'v Value>) -> Option<Kind> {
     let mut all = Kind::Any;
-    for value in values {
-        let of = match value {
-            Value::NULL => continue,
-            Value::Int(_) | Value::UInt(_) => Kind::Integer,
-            Value::Bytes(_) => Kind::Bytes,
-            Value::Double(_) => Kind::Double,
-            Value::Float(_) => Kind::Float,
-            Value::Date(..) => Kind::Date,
-            Value::Time(..) => Kind::Time,
-        };
-        if all != Kind::Any && all != of {
-            return None;
-        }
-        all = of;
-    }
-    Some(all)
+    values.all(|value| all.takes(value)).then_some(all)
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
+    #[default]
     Any,
     Integer,
     Bytes,
@@ -54,6 +56,24 @@ pub(super) enum Kind {
     Float,
     Date,
     Time,
+}
+
+impl Kind {
+    /// Whether it is still one kind with this value.
+    fn takes(&mut self, value: &Value) -> bool {
+        let of = match value {
+            Value::NULL => return true,
+            Value::Int(_) | Value::UInt(_) => Self::Integer,
+            Value::Bytes(_) => Self::Bytes,
+            Value::Double(_) => Self::Double,
+            Value::Float(_) => Self::Float,
+            Value::Date(..) => Self::Date,
+            Value::Time(..) => Self::Time,
+        };
+        let is_one = *self == Self::Any || *self == of;
+        *self = of;
+        is_one
+    }
 }
 
 #[cfg(test)]
@@ -74,5 +94,6 @@ mod tests {
         assert!(!of(&[&negative, &large]) && !of(&[&large, &Value::NULL, &negative]));
         assert!(!of(&[&text, &small]) && !of(&[&date, &text]));
         assert!(!is_uniform(&[]));
+        assert!(!is_uniform(&[vec![small.clone()], vec![]]), "they are not of one width");
     }
 }

@@ -133,15 +133,17 @@ impl Writer<'_, '_, '_> {
         self.note(count, ended).await
     }
 
-    /// All rows by the statement for one of them.
+    /// All rows, each column of which has one type, by the statement for one of them.
     async fn bulk(&mut self, mut rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
         let count = rows.len();
-        rows.iter_mut().for_each(|row| self.plan.turn(row));
+        if self.plan.key_width() > 0 {
+            rows.iter_mut().for_each(|row| self.plan.turn(row));
+        }
         let sql = self.texts.of(1)?;
         let mut call = self.call(&sql).await?;
         let done = async {
             let prepared = call.prepared_own(&sql).await?;
-            call.exec_rows(&sql, &prepared, rows).await
+            call.exec_rows(&sql, &prepared, rows, true).await
         }
         .await;
         let ended = call.end(done);

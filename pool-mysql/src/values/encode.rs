@@ -34,7 +34,7 @@ impl fmt::Display for Misfit {
 
 /// The value as it is sent. What is copied is text and bytes, once.
 pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
-    let misfit = Misfit(value.value_type());
+    let misfit = || Misfit(value.value_type());
     Ok(match value {
         Value::Null(_) => Sent::NULL,
         Value::Bool(yes) => Sent::Int(yes.into()),
@@ -47,13 +47,13 @@ pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
         }
         Value::Bytes(bytes) => Sent::Bytes(bytes.to_vec()),
         Value::Uuid(bytes) => Sent::Bytes(bytes.to_vec()),
-        Value::Timestamp(micros) => timestamp(micros).ok_or(misfit)?,
+        Value::Timestamp(micros) => timestamp(micros).ok_or_else(misfit)?,
         Value::Date(days) => {
-            let (year, month, day) = from_days(days).ok_or(misfit)?;
+            let (year, month, day) = from_days(days).ok_or_else(misfit)?;
             Sent::Date(year, month, day, 0, 0, 0, 0)
         }
         Value::Time(micros) if micros.unsigned_abs() <= LONGEST_TIME as u64 => time(micros),
-        _ => return Err(misfit),
+        _ => return Err(misfit()),
     })
 }
 
