@@ -173,9 +173,8 @@ impl<M: Manager> AcquireFuture<'_, M> {
             return Err(Tried::Not);
         } else {
             let now = now.unwrap_or_else(|| shared.now());
-            let (mut out, mut miss) = (None, Miss::MustWait);
-            let live = shared.step(now, &mut out, |state| state.acquire(&self.caller, &mut miss));
-            shared.perform(out);
+            let mut miss = Miss::MustWait;
+            let live = shared.with_at(now, |state| state.acquire(&self.caller, &mut miss));
             (live.ok_or(Tried::Missed(miss))?, 0)
         };
         admit(shared, live, &self.caller, waited).map_err(Tried::Unfit)
@@ -262,7 +261,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         }
         super::slot::discard(waiter);
         match live {
-            Some(live) => self.admit(live, 0, cx),
+            Some(live) => self.admit_or_rejoin(live, 0, cx),
             None => self.missed(miss),
         }
     }
@@ -310,7 +309,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
         cx: &mut Context<'_>,
     ) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         match taken {
-            Taken::Got { connection, waited } => self.admit(connection, waited, cx),
+            Taken::Got { connection, waited } => self.admit_or_rejoin(connection, waited, cx),
             Taken::Refused(why) => Some(Err(self.refused(why, false))),
             Taken::Nothing { suspended, .. } => {
                 Some(Err(self.refused(Refusal::TimedOut, suspended)))
@@ -318,8 +317,8 @@ impl<M: Manager> AcquireFuture<'_, M> {
         }
     }
 
-    /// Looks at the connection once more. `None`: it was unfit, and the place is kept.
-    fn admit(
+    /// Takes a connection that is fit. `None`: it was unfit, and the place is kept.
+    fn admit_or_rejoin(
         &mut self,
         live: Box<Live<M>>,
         waited: u64,

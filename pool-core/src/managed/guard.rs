@@ -78,9 +78,7 @@ impl<M: Manager> Drop for ManagedGuard<M> {
         };
         let now = shared.now();
         if !shared.is_observed() {
-            let mut out = None;
-            shared.step(now, &mut out, |state| state.release(key, live, verdict));
-            return shared.perform(out);
+            return shared.with_at(now, |state| state.release(key, live, verdict));
         }
         let (held, operation) = shared.with_at(now, |state| {
             let slot = state.slot(key);

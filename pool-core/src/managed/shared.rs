@@ -127,6 +127,7 @@ impl<M: Manager> Shared<M> {
     }
 
     /// The same, where the time was just read.
+    #[inline]
     pub(crate) fn with_at<R>(
         self: &Arc<Self>,
         now: Time,

@@ -28,8 +28,9 @@
 //!
 //! # Why no wake-up is lost
 //!
-//! A connection becomes available in [`place`](state::State::place) only, which gives it to the first
-//! waiter or makes it idle. A waiter joins in [`enqueue`](state::State::enqueue) only, which then calls
+//! A connection becomes available in [`place`](state::State::place), which gives it to the first
+//! waiter or makes it idle, or in [`release`](state::State::release), which makes it idle by itself
+//! where nobody is queued. A waiter joins in [`enqueue`](state::State::enqueue) only, which then calls
 //! [`serve`](state::State::serve): idle connections go to waiters first. Both run under the lock, so there
 //! is no moment in which a usable idle connection and a queued waiter do not see each other.
 //! Capacity becomes free in [`ended`](state::State::ended) and [`connect_failed`](state::State::connect_failed),

@@ -7,7 +7,7 @@ use super::waiters::Waiter;
 use crate::Cause;
 use crate::sync::Arc;
 
-/// Filled by the state machine, emptied by `Shared::with`. The
+/// Filled by the state machine, emptied by `Shared::step`. The
 /// common case, one waker or nothing, costs no allocation.
 #[derive(Debug)]
 pub(crate) struct Outbox<P> {

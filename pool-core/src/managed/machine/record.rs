@@ -45,9 +45,9 @@ pub(crate) struct Slot {
     pub(super) retire_at: Time,
     /// From here on it is not handed out.
     pub(super) expire_at: Time,
-    /// Untouched for less than this, it needs no proof.
+    /// Untouched for less than this, it needs no proof for its age.
     pub(super) trusted_for: u64,
-    /// Unused for less than this, nothing is to be done about it but for its age.
+    /// For so long after a return, nothing is to be done about it but to retire it.
     pub(super) left_alone_for: u64,
     /// Untouched for this long, it is too close to what the server allows.
     pub(super) idle_limit: u64,
@@ -110,14 +110,17 @@ impl Slot {
             nanos => (nanos as f64 * by) as u64,
         };
         let lifetime = tuning.max_lifetime.min(may_live);
-        self.retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
         self.expire_at = self.born.after(lifetime);
+        let retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
+        self.retire_at = retire_at.min(self.expire_at); // a large number is rounded
         // Between two thirds and nine tenths of what the server allows.
         self.idle_limit = scale(may_idle, 0.65 + 0.25 * draw);
         self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
         let touch = self.idle_limit.min(self.keepalive);
         self.trusted_for = touch.min(tuning.validate_after);
-        self.left_alone_for = touch.min(tuning.idle_timeout);
+        // What is due at once is seen to at the next use, not by the clock.
+        let by_the_clock = [touch, tuning.idle_timeout].into_iter().filter(|limit| *limit > 0);
+        self.left_alone_for = by_the_clock.min().unwrap_or(u64::MAX);
     }
 
     /// Comes into a phase.
@@ -142,5 +145,42 @@ impl Slot {
         let to_come = |due: Time| if due > now { due } else { Time::NEVER };
         let by_age = to_come(self.retire_at).min(to_come(self.expire_at));
         by_age.min(to_come(pruned)).min(to_come(touched))
+    }
+}
+
+#[cfg(all(test, not(pool_loom)))]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::PoolConfig;
+
+    /// A clean return does not go through what is due, one by one.
+    #[test]
+    fn r09_what_is_due_after_a_return_is_known_beforehand() {
+        let nanos = |nanos: u64| (nanos < u64::MAX).then_some(Duration::from_nanos(nanos));
+        let times = [0, 1, 60_000_000_000, (1 << 53) + 3, u64::MAX];
+        let combinations = times.iter().flat_map(|idle| times.map(|keepalive| (*idle, keepalive)));
+        for (idle, keepalive) in combinations {
+            for (prune, lifetime) in times.iter().flat_map(|p| times.map(|l| (*p, l))) {
+                for (jitter, draw) in [(0.0, 0.0), (0.1, 0.7), (1.0, 1.0)] {
+                    let mut config = PoolConfig::default();
+                    (config.keepalive, config.idle_timeout) = (nanos(keepalive), nanos(prune));
+                    (config.max_lifetime, config.lifetime_jitter) = (nanos(lifetime), jitter);
+                    let tuning = Tuning::new(&config, false, false);
+                    let mut limits = Limits::none();
+                    limits.idle = nanos(idle);
+                    let mut slot = Slot::new(1, Time(5), 0, 0);
+                    slot.born(Time(5), &tuning, limits, draw);
+                    assert!(slot.retire_at <= slot.expire_at, "{config:?}");
+                    let now = Time(7);
+                    if now < slot.retire_at {
+                        (slot.used_at, slot.touched_at) = (now, now);
+                        let due = slot.retire_at.min(now.after(slot.left_alone_for));
+                        assert_eq!(due, slot.due_after(now, &tuning), "{limits:?} {config:?}");
+                    }
+                }
+            }
+        }
     }
 }
