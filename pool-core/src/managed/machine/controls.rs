@@ -1,7 +1,7 @@
 //! What operators and the runtime do to a pool: retune, suspend, invalidate, inspect, shut, bind.
 
 use super::recorder::Event;
-use super::state::State;
+use super::state::{State, draw};
 use super::tuning::Tuning;
 use super::vocabulary::{Phase, Refusal, Time};
 use crate::snapshot::CloseReason;
@@ -14,7 +14,8 @@ impl<P> State<P> {
     pub(crate) fn retune(&mut self, tuning: Arc<Tuning>) {
         self.recorder.note_tuning(self.now, &tuning);
         self.tuning = Tuning::clone(&tuning);
-        self.slots.iter_mut().for_each(|(_, slot)| slot.age(&self.tuning));
+        let offset = self.offset;
+        self.slots.iter_mut().for_each(|(_, slot)| slot.age(&self.tuning, draw(offset, slot.id)));
         self.backoff.cap(self.now, &self.tuning);
         let sizes = self.tuning.sizes;
         while self.idle.len() > sizes.max_idle

@@ -31,8 +31,9 @@ impl<P> State<P> {
     /// Whether a ping has to come before its next use.
     #[inline]
     pub(super) fn is_doubtful(&self, slot: &Slot) -> bool {
+        let untouched = self.now.since(slot.touched_at);
         // A connect is proof enough for the moment.
-        let trusted_for = slot.trusted_for.max(u64::from(slot.fresh));
-        slot.epoch != self.epoch || self.now.since(slot.touched_at) >= trusted_for
+        let validate_after = self.tuning.validate_after.max(u64::from(slot.fresh));
+        slot.epoch != self.epoch || untouched >= validate_after || untouched >= slot.touch_limit
     }
 }

@@ -45,19 +45,14 @@ pub(crate) struct Slot {
     pub(super) retire_at: Time,
     /// From here on it is not handed out.
     pub(super) expire_at: Time,
-    /// Untouched for less than this, it needs no proof for its age.
-    pub(super) trusted_for: u64,
-    /// For so long after a return, nothing is to be done about it but to retire it.
-    pub(super) left_alone_for: u64,
     /// Untouched for this long, it is too close to what the server allows.
-    pub(super) idle_limit: u64,
-    pub(super) keepalive: u64,
+    idle_limit: u64,
+    /// Untouched for this long, it is due: too close to that, or for a keepalive.
+    pub(super) touch_limit: u64,
     pub(crate) id: u64,
     pub(crate) born: Time,
-    /// Drawn at birth, from 0 to 1: how it ages among others of its age.
-    draw: f64,
-    /// What the server allows, in nanoseconds: how long it may be open, and idle.
-    limits: (u64, u64),
+    /// How long the server allows it to be open, in nanoseconds.
+    may_live: u64,
 }
 
 impl Slot {
@@ -77,16 +72,13 @@ impl Slot {
             cleaned: false,
             leak_reported: false,
             born: now,
-            draw: 0.0,
-            limits: (u64::MAX, u64::MAX),
+            may_live: u64::MAX,
             used_at: now,
             touched_at: now,
             retire_at: Time::NEVER,
             expire_at: Time::NEVER,
             idle_limit: u64::MAX,
-            keepalive: u64::MAX,
-            trusted_for: u64::MAX,
-            left_alone_for: u64::MAX,
+            touch_limit: u64::MAX,
             reason: None,
             caller: None,
             ticket: 0,
@@ -94,33 +86,23 @@ impl Slot {
         }
     }
 
-    /// The connection is open.
+    /// The connection is open. The draw, from 0 to 1, is how it ages among others of its age.
     pub(super) fn born(&mut self, now: Time, tuning: &Tuning, limits: Limits, draw: f64) {
         (self.born, self.used_at, self.touched_at) = (now, now, now);
-        self.limits = (optional_nanos(limits.lifetime), optional_nanos(limits.idle));
-        self.draw = draw;
-        self.age(tuning);
+        self.may_live = optional_nanos(limits.lifetime);
+        // Between two thirds and nine tenths of what the server allows.
+        self.idle_limit = scale(optional_nanos(limits.idle), 0.65 + 0.25 * draw);
+        self.age(tuning, draw);
     }
 
     /// Ages by these settings, within what the server allows, from its birth on.
-    pub(super) fn age(&mut self, tuning: &Tuning) {
-        let ((may_live, may_idle), draw) = (self.limits, self.draw);
-        let scale = |nanos: u64, by: f64| match nanos {
-            u64::MAX => u64::MAX,
-            nanos => (nanos as f64 * by) as u64,
-        };
-        let lifetime = tuning.max_lifetime.min(may_live);
+    pub(super) fn age(&mut self, tuning: &Tuning, draw: f64) {
+        let lifetime = tuning.max_lifetime.min(self.may_live);
         self.expire_at = self.born.after(lifetime);
         let retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
         self.retire_at = retire_at.min(self.expire_at); // a large number is rounded
-        // Between two thirds and nine tenths of what the server allows.
-        self.idle_limit = scale(may_idle, 0.65 + 0.25 * draw);
-        self.keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
-        let touch = self.idle_limit.min(self.keepalive);
-        self.trusted_for = touch.min(tuning.validate_after);
-        // What is due at once is seen to at the next use, not by the clock.
-        let by_the_clock = [touch, tuning.idle_timeout].into_iter().filter(|limit| *limit > 0);
-        self.left_alone_for = by_the_clock.min().unwrap_or(u64::MAX);
+        let keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
+        self.touch_limit = self.idle_limit.min(keepalive);
     }
 
     /// Comes into a phase.
@@ -141,11 +123,26 @@ impl Slot {
     /// When something is to be done about it, should it stay idle.
     pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
         let pruned = self.used_at.after(tuning.idle_timeout);
-        let touched = self.touched_at.after(self.idle_limit.min(self.keepalive));
-        let to_come = |due: Time| if due > now { due } else { Time::NEVER };
-        let by_age = to_come(self.retire_at).min(to_come(self.expire_at));
-        by_age.min(to_come(pruned)).min(to_come(touched))
+        let touched = self.touched_at.after(self.touch_limit);
+        let by_age = to_come(self.retire_at, now).min(to_come(self.expire_at, now));
+        by_age.min(to_come(pruned, now)).min(to_come(touched, now))
     }
+
+    /// The same of one that was just used, and is not to retire yet.
+    #[inline]
+    pub(super) fn due_after_use(&self, now: Time, tuning: &Tuning) -> Time {
+        let (pruned, touched) = (now.after(tuning.idle_timeout), now.after(self.touch_limit));
+        self.retire_at.min(to_come(pruned, now)).min(to_come(touched, now))
+    }
+}
+
+fn scale(nanos: u64, by: f64) -> u64 {
+    if nanos == u64::MAX { nanos } else { (nanos as f64 * by) as u64 }
+}
+
+/// What is due already is not seen to by the clock, but at the next use.
+fn to_come(due: Time, now: Time) -> Time {
+    if due > now { due } else { Time::NEVER }
 }
 
 #[cfg(all(test, not(pool_loom)))]
@@ -176,7 +173,7 @@ mod tests {
                     let now = Time(7);
                     if now < slot.retire_at {
                         (slot.used_at, slot.touched_at) = (now, now);
-                        let due = slot.retire_at.min(now.after(slot.left_alone_for));
+                        let due = slot.due_after_use(now, &tuning);
                         assert_eq!(due, slot.due_after(now, &tuning), "{limits:?} {config:?}");
                     }
                 }

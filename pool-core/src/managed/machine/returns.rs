@@ -1,7 +1,7 @@
 //! Connections that come back, from a user or from work in the background, and slots that end.
 
 use super::recorder::Event;
-use super::state::State;
+use super::state::{State, draw};
 use super::vocabulary::{Fate, Phase, Refusal, Settled, SlotKey, Time, Verdict};
 use crate::snapshot::CloseReason;
 use crate::{Cause, Limits};
@@ -30,9 +30,7 @@ impl<P> State<P> {
         }
         let slot = &mut self.slots[key];
         slot.enter(Phase::Idle, self.now, &mut self.phases);
-        // It was just used and is not to retire yet: what `due_after` comes to.
-        let due = slot.retire_at.min(self.now.after(slot.left_alone_for));
-        debug_assert_eq!(due, slot.due_after(self.now, &self.tuning));
+        let due = slot.due_after_use(self.now, &self.tuning);
         self.keep_idle(key, connection, due);
     }
 
@@ -145,10 +143,8 @@ impl<P> State<P> {
         self.note(Event::Connected { slot: key, limits });
         self.counts.created += 1;
         self.backoff.connected();
-        // The golden ratio's multiples lie as far from each other as can be: no cohort, born
-        // together, ends together.
         let slot = &mut self.slots[key];
-        let draw = (self.offset + slot.id as f64 * 0.618_033_988_749_895).fract();
+        let draw = draw(self.offset, slot.id);
         self.times.connect.record_nanos(self.now.since(slot.since));
         slot.born(self.now, &self.tuning, limits, draw);
         // A connect is proof, but not what asynchronous before_acquire hooks do.

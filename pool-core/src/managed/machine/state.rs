@@ -65,6 +65,12 @@ pub(crate) struct Times {
     pub(crate) reset: Histogram,
 }
 
+/// The golden ratio's multiples lie as far from each other as can be: no cohort, born together, ends
+/// together.
+pub(super) fn draw(offset: f64, id: u64) -> f64 {
+    (offset + id as f64 * 0.618_033_988_749_895).fract()
+}
+
 impl<P> State<P> {
     pub(crate) fn new(tuning: Tuning, seed: u64, recorder: Recorder) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);

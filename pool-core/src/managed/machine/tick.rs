@@ -84,8 +84,7 @@ impl<P> State<P> {
             let slot = &self.slots[key];
             let untouched = self.now.since(slot.touched_at);
             let unused = self.now.since(slot.used_at);
-            let (retire, limit) = (self.now >= slot.retire_at, untouched >= slot.idle_limit);
-            let keepalive = untouched >= slot.keepalive;
+            let (retire, touch) = (self.now >= slot.retire_at, untouched >= slot.touch_limit);
             // This one is popped: what stays is what the minimums are held against.
             let sizes = &self.tuning.sizes;
             // What is to be replaced may be away for a ping, hence no simple difference.
@@ -98,7 +97,7 @@ impl<P> State<P> {
                 None
             } else if retire {
                 Some(CloseReason::Lifetime)
-            } else if limit && self.tuning.keepalive == u64::MAX {
+            } else if touch && self.tuning.keepalive == u64::MAX {
                 Some(CloseReason::ServerLimit)
             } else if unused >= self.tuning.idle_timeout && !needed {
                 Some(CloseReason::Idle)
@@ -107,7 +106,7 @@ impl<P> State<P> {
             };
             match reason {
                 Some(reason) => self.close(key, connection, reason),
-                None if (limit || keepalive) && self.bound => self.validate(key, connection),
+                None if touch && self.bound => self.validate(key, connection),
                 None => {
                     self.wind(self.slots[key].due_after(self.now, &self.tuning));
                     self.idle.push_back((key, connection));
