@@ -59,10 +59,30 @@ impl<'a, M: Manager> Acquire<'a, M> {
         self
     }
 
+    /// Takes an idle connection for a thread, without a future. Else [`begun`](Self::begun) makes the
+    /// one that goes on from here.
+    #[inline]
+    pub(super) fn at_once(&self, who: Who) -> Result<ManagedGuard<M>, (Time, Tried<M>)> {
+        let now = self.shared.now();
+        self.shared.look_at_the_wall_clock(now);
+        try_at_once(self.shared, &self.caller(who), now).map_err(|tried| (now, tried))
+    }
+
+    pub(super) fn begun(self, who: Who, at: Time) -> AcquireFuture<'a, M> {
+        let mut future = self.start(Some(who));
+        future.caller.who = who;
+        future.begun = Some(Begun { at, deadline: at.after(future.timeout) });
+        future
+    }
+
+    pub(super) fn caller(&self, who: Who) -> Caller {
+        Caller { site: self.site, operation: self.operation, who }
+    }
+
     pub(super) fn start(self, who: Option<Who>) -> AcquireFuture<'a, M> {
         AcquireFuture {
             shared: self.shared,
-            caller: Caller { site: self.site, operation: self.operation, who: Who::Unknown },
+            caller: self.caller(Who::Unknown),
             who,
             timeout: self.timeout,
             begun: None,
@@ -136,12 +156,14 @@ impl<M: Manager> Future for AcquireFuture<'_, M> {
         let now = self.begun.is_none().then(|| self.begin());
         // An always-ready loop of acquires must not starve the tasks beside it.
         let coop = ready!(tokio::task::coop::poll_proceed(cx));
-        let polled = match self.try_at_once(now) {
-            Ok(guard) => Poll::Ready(Ok(guard)),
-            Err(tried) => self.poll_acquire(now, tried, cx),
+        let polled = match self.look_at_once(now) {
+            Ok(guard) => {
+                self.done = true;
+                Poll::Ready(Ok(guard))
+            }
+            Err(tried) => self.go_on(now, tried, cx),
         };
         if polled.is_ready() {
-            self.done = true;
             coop.made_progress();
         }
         polled
@@ -161,27 +183,31 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// What nearly every acquire needs: what it was served, for which it needs neither the clock nor
     /// the pool's lock, or an idle connection, in one lock section.
     #[inline]
-    fn try_at_once(&mut self, now: Option<Time>) -> Result<ManagedGuard<M>, Tried<M>> {
+    fn look_at_once(&mut self, now: Option<Time>) -> Result<ManagedGuard<M>, Tried<M>> {
         let shared = self.shared;
-        let (live, waited) = if let Some(waiter) = &self.waiter {
-            let Some(Taken::Got { connection, waited }) = waiter.take() else {
-                return Err(Tried::Not);
-            };
-            self.waiter = None;
-            (connection, waited)
-        } else if shared.has_queue() {
-            return Err(Tried::Not);
-        } else {
-            let now = now.unwrap_or_else(|| shared.now());
-            let mut miss = Miss::MustWait;
-            let live = shared.with_at(now, |state| state.acquire(&self.caller, &mut miss));
-            (live.ok_or(Tried::Missed(miss))?, 0)
+        let Some(waiter) = &self.waiter else {
+            return try_at_once(shared, &self.caller, now.unwrap_or_else(|| shared.now()));
         };
-        admit(shared, live, &self.caller, waited).map_err(Tried::Unfit)
+        let Some(Taken::Got { connection, waited }) = waiter.take() else {
+            return Err(Tried::Not);
+        };
+        self.waiter = None;
+        admit(shared, connection, &self.caller, waited).map_err(Tried::Unfit)
     }
 
     /// The rest: after a first try, or by who waits.
     #[inline(never)]
+    pub(super) fn go_on(
+        &mut self,
+        now: Option<Time>,
+        tried: Tried<M>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ManagedGuard<M>, AcquireError>> {
+        let polled = self.poll_acquire(now, tried, cx);
+        self.done = polled.is_ready();
+        polled
+    }
+
     fn poll_acquire(
         &mut self,
         now: Option<Time>,
@@ -398,10 +424,6 @@ impl<M: Manager> AcquireFuture<'_, M> {
         self.timer.as_mut().expect("just set").as_mut().poll(cx)
     }
 
-    pub(super) fn caller(&self) -> Caller {
-        self.caller
-    }
-
     /// When a parked thread has to wake by itself.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.begun.map(|begun| begun.deadline).filter(|deadline| *deadline != Time::NEVER)
@@ -409,7 +431,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
 }
 
 /// What an acquire has tried before it gets in line, or looks again.
-enum Tried<M: Manager> {
+pub(super) enum Tried<M: Manager> {
     Not,
     Missed(Miss),
     /// It got what must not be used.
@@ -417,7 +439,22 @@ enum Tried<M: Manager> {
 }
 
 /// A connection that must not be used, and what becomes of it.
-type Unfit<M> = (Box<Live<M>>, Fate);
+pub(super) type Unfit<M> = (Box<Live<M>>, Fate);
+
+/// Takes an idle connection, in one lock section.
+#[inline]
+fn try_at_once<M: Manager>(
+    shared: &Arc<Shared<M>>,
+    caller: &Caller,
+    now: Time,
+) -> Result<ManagedGuard<M>, Tried<M>> {
+    if shared.has_queue() {
+        return Err(Tried::Not);
+    }
+    let mut miss = Miss::MustWait;
+    let live = shared.with_at(now, |state| state.acquire(caller, &mut miss));
+    admit(shared, live.ok_or(Tried::Missed(miss))?, caller, 0).map_err(Tried::Unfit)
+}
 
 /// Looks at a connection once more, and makes it its user's.
 #[inline]

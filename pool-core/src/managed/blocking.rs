@@ -3,7 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc as StdArc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -43,22 +43,26 @@ impl<M: Manager> Blocking<'_, M> {
 
     fn run(&self, acquire: Acquire<'_, M>) -> Result<ManagedGuard<M>, AcquireError> {
         let shared = &self.0.shared;
-        let future = acquire.start(Some(this_thread()));
+        let who = this_thread();
         if on_async_worker() {
-            let caller = future.caller();
+            let caller = acquire.caller(who);
             shared.with(|state| state.stranded(None));
             return Err(shared.error(AcquireErrorKind::WouldBlockAsync, caller, 0));
         }
-        let mut future = pin!(future);
-        // Most often there is no need for a waker of its own, which has to be allocated.
-        let first = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        if let Poll::Ready(outcome) = first {
+        // Most often there is no need for a future, nor for a waker of its own, which is allocated.
+        let (now, tried) = match acquire.at_once(who) {
+            Ok(guard) => return Ok(guard),
+            Err(rest) => rest,
+        };
+        let mut future = acquire.begun(who, now);
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(outcome) = future.go_on(Some(now), tried, &mut cx) {
             return outcome;
         }
         let waker = Waker::from(StdArc::new(Unpark(std::thread::current())));
         let mut cx = Context::from_waker(&waker);
         loop {
-            if let Poll::Ready(outcome) = future.as_mut().poll(&mut cx) {
+            if let Poll::Ready(outcome) = Pin::new(&mut future).poll(&mut cx) {
                 return outcome;
             }
             match future.deadline() {
