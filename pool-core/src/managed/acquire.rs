@@ -68,9 +68,10 @@ impl<'a, M: Manager> Acquire<'a, M> {
         try_at_once(self.shared, &self.caller(who), now).map_err(|tried| (now, tried))
     }
 
+    /// The future of a thread that began at this time, and parks itself while it waits.
     pub(super) fn begun(self, who: Who, at: Time) -> AcquireFuture<'a, M> {
-        let mut future = self.start(Some(who));
-        future.caller.who = who;
+        let mut future = self.into_future();
+        (future.caller.who, future.parks) = (who, true);
         future.begun = Some(Begun { at, deadline: at.after(future.timeout) });
         future
     }
@@ -78,12 +79,17 @@ impl<'a, M: Manager> Acquire<'a, M> {
     pub(super) fn caller(&self, who: Who) -> Caller {
         Caller { site: self.site, operation: self.operation, who }
     }
+}
 
-    pub(super) fn start(self, who: Option<Who>) -> AcquireFuture<'a, M> {
+impl<'a, M: Manager> IntoFuture for Acquire<'a, M> {
+    type Output = Result<ManagedGuard<M>, AcquireError>;
+    type IntoFuture = AcquireFuture<'a, M>;
+
+    fn into_future(self) -> AcquireFuture<'a, M> {
         AcquireFuture {
             shared: self.shared,
-            caller: self.caller(Who::Unknown),
-            who,
+            caller: self.caller(Who::Unknown), // asked at the first poll
+            parks: false,
             timeout: self.timeout,
             begun: None,
             binds: 0,
@@ -93,15 +99,6 @@ impl<'a, M: Manager> Acquire<'a, M> {
             done: false,
             timer: None,
         }
-    }
-}
-
-impl<'a, M: Manager> IntoFuture for Acquire<'a, M> {
-    type Output = Result<ManagedGuard<M>, AcquireError>;
-    type IntoFuture = AcquireFuture<'a, M>;
-
-    fn into_future(self) -> AcquireFuture<'a, M> {
-        self.start(None)
     }
 }
 
@@ -116,8 +113,8 @@ impl<M: Manager> fmt::Debug for Acquire<'_, M> {
 pub struct AcquireFuture<'a, M: Manager> {
     shared: &'a Arc<Shared<M>>,
     caller: Caller,
-    /// Given for a thread that parks itself; else asked at the first poll, with a timer.
-    who: Option<Who>,
+    /// It is a thread's that parks itself, and needs no timer.
+    parks: bool,
     timeout: u64,
     begun: Option<Begun>,
     /// How often this future found a runtime for the pool.
@@ -174,7 +171,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     #[inline]
     fn begin(&mut self) -> Time {
         let now = self.shared.now();
-        self.caller.who = self.who.unwrap_or_else(whoever_polls);
+        self.caller.who = whoever_polls();
         self.begun = Some(Begun { at: now, deadline: now.after(self.timeout) });
         self.shared.look_at_the_wall_clock(now);
         now
@@ -383,11 +380,11 @@ impl<M: Manager> AcquireFuture<'_, M> {
     fn bind(&mut self) -> Option<Result<ManagedGuard<M>, AcquireError>> {
         // A runtime that is just ending lets itself be bound, again and again.
         self.binds += 1;
-        let bound = match self.who {
+        let bound = match self.parks {
             _ if self.binds > 3 => false,
-            Some(_) if self.binds > 1 => self.shared.bind_to_thread().is_ok(),
-            Some(_) => self.shared.bind_here() || self.shared.bind_to_thread().is_ok(),
-            None => self.shared.bind_here(),
+            true if self.binds > 1 => self.shared.bind_to_thread().is_ok(),
+            true => self.shared.bind_here() || self.shared.bind_to_thread().is_ok(),
+            false => self.shared.bind_here(),
         };
         if bound {
             return None;
@@ -410,7 +407,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     /// The deadline's timer, made when it is first needed. A thread that parks has none, nor has who
     /// waits where the pool's maintenance runs.
     fn poll_timer(&mut self, deadline: Time, cx: &mut Context<'_>) -> Poll<()> {
-        if deadline == Time::NEVER || self.who.is_some() || self.at_home {
+        if deadline == Time::NEVER || self.parks || self.at_home {
             return Poll::Pending;
         }
         let shared = self.shared;
@@ -534,11 +531,10 @@ mod tests {
     fn r07_a_parked_thread_knows_when_to_wake_by_itself() {
         let pool = ManagedPool::new(Nothing);
         for (within, known) in [(Some(Duration::from_secs(1)), true), (None, false)] {
-            let mut future = pin!(pool.acquire().within(within).start(Some(this_thread())));
+            let future = pool.acquire().within(within).into_future();
             assert!(future.deadline().is_none(), "it has not begun");
-            let mut cx = Context::from_waker(Waker::noop());
-            let _ = future.as_mut().poll(&mut cx);
-            assert_eq!(future.deadline().is_some(), known);
+            let begun = pool.acquire().within(within).begun(this_thread(), pool.shared.now());
+            assert_eq!(begun.deadline().is_some(), known);
         }
     }
 
@@ -557,7 +553,7 @@ mod tests {
         let pool = ManagedPool::new(Nothing);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let _inside = runtime.enter();
-        let mut future = pin!(pool.acquire().start(Some(this_thread())));
+        let mut future = pool.acquire().begun(this_thread(), pool.shared.now());
         assert!(future.bind().is_none());
         assert_eq!(pool.shared.handle().unwrap().id(), runtime.handle().id());
         pool.shared.lose_runtime(1);

@@ -1,6 +1,7 @@
 //! R22: pools that outlive their runtimes, and threads without one.
 
-use std::sync::{LazyLock, mpsc};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
 use pool_core::{AcquireErrorKind, ManagedPool};
@@ -210,6 +211,60 @@ fn r22_blocking_from_plain_threads() {
         threads.into_iter().for_each(|thread| thread.join().unwrap());
         eventually("all is back", || pool.snapshot().in_use + pool.snapshot().resetting == 0);
         assert_eq!(audit(&pool).counts.acquired, 1600);
+    });
+}
+
+#[test]
+fn r19_a_thread_is_spared_an_idle_connection_that_a_hook_refuses() {
+    live(|| {
+        let server = FakeServer::new();
+        let uses = Arc::new(AtomicU32::new(0));
+        let pool = builder(&server, 1)
+            .before_acquire(move |_| match uses.fetch_add(1, Ordering::Relaxed) {
+                1 => Err("not again".into()),
+                _ => Ok(()),
+            })
+            .build()
+            .unwrap();
+        drop(pool.blocking().acquire().unwrap());
+        // The idle one is refused, and another opened in its place.
+        assert_eq!(pool.blocking().acquire_within(secs(5)).unwrap().id(), 2);
+        let now = audit(&pool);
+        assert_eq!((now.counts.acquired, now.counts.ended.validation), (2, 1));
+    });
+}
+
+#[test]
+fn r15_a_thread_is_told_that_a_hook_panicked_at_once_and_once() {
+    live(|| {
+        let server = FakeServer::new();
+        let uses = Arc::new(AtomicU32::new(0));
+        let pool = builder(&server, 1)
+            .before_acquire(move |_| match uses.fetch_add(1, Ordering::Relaxed) {
+                1 => panic!("a hook of the test"),
+                _ => Ok(()),
+            })
+            .build()
+            .unwrap();
+        drop(pool.blocking().acquire().unwrap());
+        let error = pool.blocking().acquire().unwrap_err();
+        assert_eq!(error.kind(), AcquireErrorKind::Panicked);
+        drop(pool.blocking().acquire_within(secs(5)).unwrap());
+        let now = audit(&pool);
+        assert_eq!((now.counts.acquired, now.counts.failed, now.counts.cancelled), (2, 1, 0));
+    });
+}
+
+#[test]
+fn r22_a_thread_that_comes_to_a_closed_pool_is_refused_and_counted_once() {
+    live(|| {
+        let (_, pool) = pool_of(1);
+        drop(pool.blocking().acquire().unwrap());
+        current_thread().block_on(pool.close(secs(1)));
+        let error = pool.blocking().acquire().unwrap_err();
+        assert_eq!(error.kind(), AcquireErrorKind::Closed);
+        let counts = audit(&pool).counts;
+        assert_eq!((counts.acquired, counts.closed, counts.cancelled), (1, 1, 0));
     });
 }
 

@@ -16,7 +16,8 @@ impl<P> State<P> {
         }
     }
 
-    /// It is as it was handed out: what nearly every return is.
+    /// It is as it was handed out: what nearly every return is. Where nobody waits and it may stay, it
+    /// comes to rest by a short way, to the same end as by [`place`](Self::place).
     #[inline]
     fn release_clean(&mut self, key: SlotKey, connection: P) {
         if self.now >= self.slots[key].retire_at || self.tuning.finish {
@@ -28,9 +29,7 @@ impl<P> State<P> {
         if !rests || self.unfit(&self.slots[key]).is_some() {
             return self.place(key, connection, false);
         }
-        let slot = &mut self.slots[key];
-        slot.enter(Phase::Idle, self.now, &mut self.phases);
-        let due = slot.due_after_use(self.now, &self.tuning);
+        let due = self.slots[key].due_after_use(self.now, &self.tuning);
         self.keep_idle(key, connection, due);
     }
 

@@ -333,14 +333,14 @@ impl<P> State<P> {
     }
 
     pub(super) fn push_idle(&mut self, key: SlotKey, connection: P) {
-        let slot = &mut self.slots[key];
-        slot.enter(Phase::Idle, self.now, &mut self.phases);
-        let due = slot.due_after(self.now, &self.tuning);
+        let due = self.slots[key].due_after(self.now, &self.tuning);
         self.keep_idle(key, connection, due);
     }
 
+    /// Keeps an idle connection, to which something is to be done by then.
     #[inline]
     pub(super) fn keep_idle(&mut self, key: SlotKey, connection: P, due: Time) {
+        self.enter(key, Phase::Idle);
         self.idle.push_back((key, connection));
         self.out.changed |= self.idle.len() <= self.tuning.sizes.min_idle;
         self.wind(due);
