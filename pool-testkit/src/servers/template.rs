@@ -49,11 +49,11 @@ impl Recipe<'_> {
         make: impl FnOnce(&Path) -> Result<(), ServerError>,
     ) -> Result<(), ServerError> {
         let template = self.path(templates)?;
-        let lock = lock_file(&template)?;
-        lock.lock_shared().map_err(ServerError::io("locking a template"))?;
+        let lock = Lock::new(&template)?;
+        lock.0.lock_shared().map_err(ServerError::io("locking a template"))?;
         if !fresh(&template) {
-            lock.unlock().map_err(ServerError::io("unlocking a template"))?;
-            lock.lock().map_err(ServerError::io("locking a template"))?;
+            lock.0.unlock().map_err(ServerError::io("unlocking a template"))?;
+            lock.0.lock().map_err(ServerError::io("locking a template"))?;
             // Unless another process was faster.
             if !fresh(&template) {
                 self.make(&template, make)?;
@@ -64,7 +64,6 @@ impl Recipe<'_> {
         let mut copy = client::command(Path::new("cp"));
         client::run(copy.args(["-a", "--reflink=auto"]).arg(&template).arg(to))?;
         Ok(())
-        // The lock ends with its file.
     }
 
     fn make(
@@ -115,14 +114,25 @@ fn templates() -> Result<PathBuf, ServerError> {
     Ok(folder)
 }
 
-fn lock_file(template: &Path) -> Result<File, ServerError> {
-    let path = template.with_extension("lock");
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o600)
-        .open(&path)
-        .map_err(ServerError::io(path.display()))
+/// The file of a template's lock. What is locked is unlocked when this is dropped.
+///
+/// Closing the file would not do: a child that another thread is starting has a copy of it until it
+/// runs its own program, and a lock lives as long as any copy.
+struct Lock(File);
+
+impl Lock {
+    fn new(template: &Path) -> Result<Self, ServerError> {
+        let path = template.with_extension("lock");
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+        Ok(Self(file.map_err(ServerError::io(path.display()))?))
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // It fails for a file that cannot be locked only.
+        let _ = self.0.unlock();
+    }
 }
 
 /// Removes old templates that nobody uses, as those of versions before an update.
@@ -133,8 +143,8 @@ fn sweep(templates: &Path) {
         }
         // Unless it was made anew a moment ago, or is about to be copied. The file of the lock
         // stays: somebody may wait for it.
-        let Ok(lock) = lock_file(&template) else { continue };
-        if lock.try_lock().is_ok() && !fresh(&template) {
+        let Ok(lock) = Lock::new(&template) else { continue };
+        if lock.0.try_lock().is_ok() && !fresh(&template) {
             let _ = fs::remove_dir_all(&template);
         }
     }
@@ -190,5 +200,20 @@ mod tests {
         other.copy_from(folder.path(), &at("d"), |data| write(data, "other")).unwrap();
         assert!(other.path(folder.path()).unwrap().exists());
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_lock_ends_though_a_child_has_a_copy_of_its_file() {
+        let folder = Folder::new(Identity::of(&["nobody"]).unwrap()).unwrap();
+        let template = folder.path().join("test");
+        let lock = Lock::new(&template).unwrap();
+        lock.0.lock().unwrap();
+        let copy = lock.0.try_clone().unwrap();
+        let other = Lock::new(&template).unwrap();
+        other.0.try_lock().unwrap_err();
+
+        drop(lock);
+        other.0.try_lock().unwrap();
+        drop(copy);
     }
 }
