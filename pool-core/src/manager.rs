@@ -190,7 +190,9 @@ pub enum Cause {
     Panicked,
     /// Its user said so.
     Invalidated,
-    /// Nothing is wrong: upkeep is due.
+    /// Nothing is wrong: upkeep is due, which can wait. The connection is handed out as it is;
+    /// [`Manager::reset`] sees to it once the connection has lain idle for 20 ms. Upkeep that can
+    /// wait no longer is some [`Other`](Self::Other) cause.
     Upkeep,
     /// Anything else, in a word or two.
     Other(&'static str),

@@ -135,7 +135,7 @@ pub(super) fn judge_checkout<M: Manager>(live: &mut Live<M>) -> Result<(), Fate>
     let hooks = &shared.before_acquire;
     let judged = catch_unwind(AssertUnwindSafe(|| {
         match shared.manager.condition(connection) {
-            Condition::Clean => {}
+            Condition::Clean | Condition::Dirty(Cause::Upkeep) => {}
             Condition::Dirty(cause) => return Err(Fate::Reset(cause)),
             Condition::Broken(cause) => return Err(Fate::Close(cause)),
         }

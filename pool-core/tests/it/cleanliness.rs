@@ -59,6 +59,54 @@ async fn r17_a_waiter_gets_it_when_it_is_clean_and_not_before() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r17_upkeep_waits_for_a_moment_of_rest() {
+    let (server, pool) = pool_of(1);
+    server.always(Op::Reset, Behaviour::Slow(ms(30)));
+    let mut guard = pool.acquire().await.unwrap();
+    guard.soil(Cause::Upkeep);
+    let begun = Instant::now();
+    let waiter = tokio::spawn({
+        let pool = pool.clone();
+        async move { pool.acquire().await.unwrap() }
+    });
+    settle().await;
+    drop(guard);
+    let guard = waiter.await.unwrap();
+    took(begun, ms(0));
+    assert_eq!(guard.id(), 1, "handed on as it was");
+    drop(guard);
+    for _ in 0..3 {
+        sleep(ms(19)).await;
+        drop(pool.acquire().await.unwrap());
+        assert_eq!(pool.snapshot().idle, 1, "never idle for long enough");
+    }
+    took(begun, ms(57));
+    assert_eq!(server.calls(Op::Reset), 0);
+
+    sleep(ms(21)).await; // and nobody asks for it
+    assert_eq!(pool.snapshot().resetting, 1);
+    sleep(ms(30)).await;
+    assert_eq!(server.resets(), [Cause::Upkeep]);
+    let now = audit(&pool);
+    assert_eq!((now.idle, now.counts.reset), (1, 1));
+    sleep(secs(60)).await;
+    assert_eq!(server.calls(Op::Reset), 1, "that was all");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r17_upkeep_comes_though_a_hook_looks_at_what_comes_back() {
+    let server = FakeServer::new();
+    let hooked = builder(&server, 1).after_release_async(|_| Box::pin(async { Ok(()) }));
+    let pool = hooked.build().unwrap();
+    let mut guard = pool.acquire().await.unwrap();
+    guard.soil(Cause::Upkeep);
+    drop(guard);
+    sleep(ms(21)).await;
+    assert_eq!(server.resets(), [Cause::Upkeep]);
+    audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
 async fn r17_a_broken_one_is_discarded_and_replaced_only_if_somebody_waits() {
     let (server, pool) = pool_of(2);
     let guard = pool.acquire().await.unwrap();

@@ -56,6 +56,7 @@ fn step() -> impl Strategy<Value = Step> {
     let verdict = prop_oneof![
         6 => Just(Verdict::Clean),
         1 => Just(Verdict::Dirty(Cause::Transaction)),
+        1 => Just(Verdict::Dirty(Cause::Upkeep)),
         1 => Just(Verdict::Broken(Cause::Disconnected)),
         1 => Just(Verdict::Broken(Cause::Invalidated)),
     ];

@@ -6,6 +6,10 @@ use crate::Limits;
 use crate::manager::Activity;
 use crate::snapshot::{CloseReason, Counts};
 
+/// How long a connection lies idle before upkeep that can wait: most are asked for again sooner, and
+/// nobody should have to wait for that.
+pub(super) const QUIET: u64 = 20_000_000;
+
 /// In this order, since what a checkout touches lies together, on few cache lines.
 #[derive(Debug)]
 #[repr(C)]
@@ -20,6 +24,8 @@ pub(crate) struct Slot {
     /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
+    /// Upkeep is due, should it stay idle.
+    pub(super) wants_upkeep: bool,
     pub(super) reason: Option<CloseReason>,
     /// How often everything had been invalidated when its connect began.
     pub(super) generation: u32,
@@ -71,6 +77,7 @@ impl Slot {
             wait: 0,
             cleaned: false,
             leak_reported: false,
+            wants_upkeep: false,
             born: now,
             may_live: u64::MAX,
             used_at: now,
@@ -120,12 +127,19 @@ impl Slot {
         counts.hits -= u64::from(!self.miss);
     }
 
+    /// Upkeep is due now, if it is idle.
+    pub(super) fn needs_upkeep(&self, now: Time) -> bool {
+        self.wants_upkeep && now >= self.used_at.after(QUIET)
+    }
+
     /// When something is to be done about it, should it stay idle.
     pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
+        // Where that is over, at once.
+        let upkeep = if self.wants_upkeep { self.used_at.after(QUIET) } else { Time::NEVER };
         let pruned = self.used_at.after(tuning.idle_timeout);
         let touched = self.touched_at.after(self.touch_limit);
         let by_age = to_come(self.retire_at, now).min(to_come(self.expire_at, now));
-        by_age.min(to_come(pruned, now)).min(to_come(touched, now))
+        by_age.min(to_come(pruned, now)).min(to_come(touched, now)).min(upkeep)
     }
 
     /// The same of one that was just used, and is not to retire yet.

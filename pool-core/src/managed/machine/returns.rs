@@ -51,6 +51,13 @@ impl<P> State<P> {
         }
         let dirty = match verdict {
             Verdict::Clean => None,
+            Verdict::Dirty(Cause::Upkeep) => {
+                self.slots[key].wants_upkeep = true; // until its next checkout
+                if !retire && !self.tuning.finish {
+                    return self.place(key, connection, false);
+                }
+                None
+            }
             Verdict::Dirty(cause) => Some(cause),
             Verdict::Broken(cause) => return self.close_broken(key, connection, cause),
             Verdict::Rejected(fate) => {

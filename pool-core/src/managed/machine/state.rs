@@ -369,7 +369,7 @@ impl<P> State<P> {
         if let Some(activity) = &slot.activity {
             activity.begin(caller.operation);
         }
-        slot.leak_reported = false;
+        (slot.leak_reported, slot.wants_upkeep) = (false, false);
         let (miss, wait) = (std::mem::take(&mut slot.fresh), waited.unwrap_or(0));
         (slot.miss, slot.waited, slot.wait) = (miss, waited.is_some(), wait);
         self.counts.acquired += 1;

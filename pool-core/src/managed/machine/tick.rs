@@ -4,6 +4,7 @@ use super::recorder::Event;
 use super::state::State;
 use super::vocabulary::{Phase, Time};
 use super::waiters::{Delivery, Handed};
+use crate::Cause;
 use crate::snapshot::CloseReason;
 
 /// How long a connection lies in the hands of a future that nobody polls before it is taken back;
@@ -107,6 +108,11 @@ impl<P> State<P> {
             match reason {
                 Some(reason) => self.close(key, connection, reason),
                 None if touch && self.bound => self.validate(key, connection),
+                None if self.slots[key].needs_upkeep(self.now) && self.bound => {
+                    self.slots[key].wants_upkeep = false;
+                    self.enter(key, Phase::Resetting);
+                    self.out.errands().reset.push((connection, Some(Cause::Upkeep)));
+                }
                 None => {
                     self.wind(self.slots[key].due_after(self.now, &self.tuning));
                     self.idle.push_back((key, connection));
