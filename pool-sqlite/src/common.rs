@@ -1,13 +1,13 @@
 //! What all connections of a pool have in common, and the upkeep of their database.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use pool_sql::Observers;
 use rusqlite::{Connection, OpenFlags};
 
-use crate::open::{Opened, Role};
+use crate::open::Role;
 use crate::options::{Database, SqliteOptions};
 
 pub(crate) struct Common {
@@ -23,10 +23,6 @@ pub(crate) struct Common {
     pub(crate) wal: OnceLock<PathBuf>,
 }
 
-/// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
-pub(crate) const OPTIMIZE: &str =
-    "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
-
 impl Common {
     pub(crate) fn cache_of(&self, role: Role) -> u32 {
         match role {
@@ -35,32 +31,21 @@ impl Common {
         }
     }
 
-    /// Work that nobody waits for, done while the connection is on its way back. Says how many
-    /// bytes were in the log.
-    pub(crate) fn keep_up(&self, opened: &Opened, optimize: bool) -> u64 {
-        let touched = opened.touched.load(Ordering::Relaxed);
-        let connection = &opened.connection;
-        let frames = |row: &rusqlite::Row<'_>| row.get::<_, i64>(1);
-        let frames = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], frames);
-        let page = connection.query_row("PRAGMA page_size", [], |row| row.get::<_, i64>(0));
-        if optimize {
-            let _ = connection.execute_batch(OPTIMIZE);
-        }
-        opened.touched.store(touched, Ordering::Relaxed);
-        u64::try_from(frames.unwrap_or(0).saturating_mul(page.unwrap_or(0))).unwrap_or(0)
+    /// How large the file of the write-ahead log is, in bytes.
+    pub(crate) fn wal_size(&self) -> u64 {
+        self.wal().and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |file| file.len())
     }
 
-    /// How large the write-ahead log is, in bytes.
-    pub(crate) fn wal_size(&self) -> u64 {
-        let Database::File { path, .. } = &self.options.database else { return 0 };
-        let wal = self.wal.get_or_init(|| {
+    /// Where the write-ahead log is, if the database is a file.
+    pub(crate) fn wal(&self) -> Option<&Path> {
+        let Database::File { path, .. } = &self.options.database else { return None };
+        Some(self.wal.get_or_init(|| {
             // SQLite follows links, and does not care for a later change of folder.
             let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.clone());
             let mut wal = path.into_os_string();
             wal.push("-wal");
             wal.into()
-        });
-        std::fs::metadata(wal).map_or(0, |file| file.len())
+        }))
     }
 
     /// Folds the log into the database and removes it, once all connections are closed.

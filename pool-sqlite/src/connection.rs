@@ -28,14 +28,13 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::common::Common;
 use crate::error::{SqliteError, SqliteErrorKind};
+use crate::log::Log;
 use crate::open::{Opened, Role};
 use crate::watch::{JobWatch, Watch};
 use crate::worker::{Interrupt, Panicked, Running, Worker, said};
 
 /// How long a statement that runs in place waits before it looks at a lock again; doubles.
 const FIRST_LOOK: Duration = Duration::from_micros(500);
-/// With fewer changes nobody looks whether the log wants a checkpoint.
-pub(crate) const FEW_CHANGES: u64 = 500;
 const LONGEST_LOOK: Duration = Duration::from_millis(20);
 
 /// A connection to a SQLite database, from a [`SqlitePool`](crate::SqlitePool).
@@ -74,9 +73,8 @@ pub struct SqliteConnection {
     pub(crate) was_clean: bool,
     /// What has to run before the next use, since the last was cut short.
     pub(crate) undo: Option<Cow<'static, str>>,
-    pub(crate) changes_at_checkpoint: u64,
-    /// After so many changes it is worth a look whether the log wants a checkpoint.
-    pub(crate) changes_to_checkpoint: u64,
+    /// Of the writer's, if the database is a file.
+    pub(crate) log: Log,
     pub(crate) optimized_at: Instant,
 }
 
@@ -114,8 +112,7 @@ impl SqliteConnection {
             is_held: false,
             was_clean: false,
             undo: None,
-            changes_at_checkpoint: 0,
-            changes_to_checkpoint: FEW_CHANGES,
+            log: Log::default(),
             optimized_at: Instant::now(),
         })
     }

@@ -33,7 +33,7 @@
 //! * **Cancellation.** Dropping a future interrupts its statement, and only its own; see
 //!   [`SqliteConnection`].
 //! * **Upkeep.** Checkpoints and `PRAGMA optimize` run in the background when the writer comes
-//!   back; [`SqlitePool::close`] leaves no `-wal` file behind.
+//!   back and nobody waits for it; [`SqlitePool::close`] leaves no `-wal` file behind.
 //! * **Transactions** as a closure ([`SqliteConnection::transaction`]) or as a value
 //!   ([`SqliteConnection::begin`]), which is rolled back unless it is committed.
 //! * **Statements with values**: see [`pool_sql::Queries`], and **batches**: see [`pool_sql::Batch`].
@@ -63,6 +63,7 @@ mod builder;
 mod common;
 mod connection;
 mod error;
+mod log;
 mod manager;
 mod open;
 mod options;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, TransactionBeh
 use tokio::time::Instant;
 
 use crate::error::{SqliteError, SqliteErrorKind};
+use crate::log::NET;
 use crate::options::{Database, JournalMode, SqliteOptions};
 
 /// SQLite counts in 32 bits.
@@ -217,7 +218,7 @@ fn set_up(
         }
     }
     // Page counts: SQLite's own checkpoint is only the safety net behind the background one.
-    let net = (options.checkpoint_at / 4096).saturating_mul(8).clamp(1000, 1 << 20);
+    let net = (options.checkpoint_at / 4096).saturating_mul(NET).clamp(1000, 1 << 20);
     let mut pragmas = format!(
         "PRAGMA synchronous = {}; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{cache_kib}; \
          PRAGMA mmap_size = {}; PRAGMA temp_store = {};",

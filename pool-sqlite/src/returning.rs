@@ -1,15 +1,19 @@
 //! How a connection comes back: what was left behind, and how that is cleared.
 
+use std::path::Path;
 use std::sync::atomic::Ordering;
 
 use pool_core::{Cause, Condition};
 use rusqlite::TransactionState;
 use tokio::time::Instant;
 
-use crate::common::OPTIMIZE;
-use crate::connection::{FEW_CHANGES, Home, SqliteConnection};
+use crate::connection::{Home, SqliteConnection};
 use crate::error::SqliteError;
+use crate::log::Length;
 use crate::open::{Opened, Role};
+
+/// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
+const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
 
 impl SqliteConnection {
     /// What is left behind, without touching the file.
@@ -26,7 +30,7 @@ impl SqliteConnection {
 
     fn look(&mut self) -> Condition {
         // Upkeep is for those who come back, not for those who are about to go out.
-        let upkeep = std::mem::take(&mut self.used) && self.upkeep_is_due();
+        let upkeep = std::mem::take(&mut self.used).then(|| self.upkeep()).flatten();
         if !self.is_home() && matches!(self.home, Home::Away { .. }) {
             return Condition::Dirty(Cause::Running);
         }
@@ -46,24 +50,18 @@ impl SqliteConnection {
             Condition::Dirty(Cause::Running)
         } else if opened.touched.load(Ordering::Relaxed) {
             Condition::Dirty(Cause::SessionState)
-        } else if upkeep {
-            Condition::Dirty(Cause::Upkeep)
         } else {
-            Condition::Clean
+            upkeep.map_or(Condition::Clean, Condition::Dirty)
         }
     }
 
-    fn upkeep_is_due(&self) -> bool {
-        let Home::Here(opened) = &self.home else { return false };
-        let shared = &self.shared;
-        if self.role != Role::Writer || !shared.options.is_file() {
-            return false;
-        }
-        // Looking at the file costs a microsecond, and it does not shrink: so only after as many
-        // changes as filled it last time.
-        let changed = opened.connection.total_changes().saturating_sub(self.changes_at_checkpoint);
-        (changed >= self.changes_to_checkpoint && shared.wal_size() >= shared.options.checkpoint_at)
-            || self.optimize_is_due()
+    /// Why upkeep is due, if it is.
+    fn upkeep(&mut self) -> Option<Cause> {
+        let Home::Here(opened) = &self.home else { return None };
+        let wal = self.shared.wal().filter(|_| self.role == Role::Writer)?;
+        let written = opened.connection.total_changes() + opened.commits.load(Ordering::Relaxed);
+        let due = self.log.due(written, wal, self.shared.options.checkpoint_at);
+        due.or_else(|| self.optimize_is_due().then_some(Cause::Upkeep))
     }
 
     fn optimize_is_due(&self) -> bool {
@@ -75,39 +73,34 @@ impl SqliteConnection {
     pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
         self.come_home().await?;
         let (shared, role) = (self.shared.clone(), self.role);
-        let (optimize, upkeep) = (self.optimize_is_due(), self.upkeep_is_due());
-        let (reopened, written) = self
+        let upkeep = self.upkeep().is_some();
+        let optimize = upkeep && self.optimize_is_due();
+        let (reopened, folded) = self
             .run(move |opened| {
                 if !opened.connection.is_autocommit() {
                     opened.connection.execute_batch("ROLLBACK")?;
                 }
-                let written = upkeep.then(|| shared.keep_up(opened, optimize));
+                let wal = shared.wal().filter(|_| upkeep);
+                let folded = wal.map(|wal| keep_up(opened, wal, optimize));
                 let connection = &opened.connection;
                 // A statement that somebody forgot to finish goes with its connection only.
                 let idle = connection.transaction_state(Some(c"main"));
                 let idle = matches!(idle, Ok(TransactionState::None));
                 if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
-                    return Ok::<_, SqliteError>((false, written));
+                    return Ok::<_, SqliteError>((false, folded));
                 }
                 // An exclusive lock left behind would keep the new one out.
                 let _ = connection
                     .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
                 *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
-                Ok((true, written))
+                Ok((true, folded))
             })
             .await??;
-        if let Some(bytes) = written {
-            let changes = self.here()?.connection.total_changes();
-            let changed = changes.saturating_sub(self.changes_at_checkpoint);
-            let enough = changed.saturating_mul(self.shared.options.checkpoint_at) / bytes.max(1);
-            self.changes_to_checkpoint = enough.clamp(FEW_CHANGES, 1 << 30);
-            self.changes_at_checkpoint = changes;
+        if let Some(length) = folded {
+            self.log.folded(length);
         }
         if optimize {
             self.optimized_at = Instant::now();
-        }
-        if reopened {
-            self.changes_at_checkpoint = 0;
         }
         Ok(reopened)
     }
@@ -128,4 +121,15 @@ impl SqliteConnection {
             let _ = self.worker.run(goodbye).await;
         }
     }
+}
+
+/// Work that nobody waits for, or that can wait no longer.
+fn keep_up(opened: &Opened, wal: &Path, optimize: bool) -> Length {
+    let touched = opened.touched.load(Ordering::Relaxed);
+    let length = Length::of_folded(&opened.connection, wal);
+    if optimize {
+        let _ = opened.connection.execute_batch(OPTIMIZE);
+    }
+    opened.touched.store(touched, Ordering::Relaxed);
+    length
 }

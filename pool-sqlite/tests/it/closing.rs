@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_core::AcquireErrorKind;
-use pool_sqlite::pool_core;
+use pool_sqlite::{SqliteOptions, SqlitePool, pool_core};
 
 use super::{Place, run, soon};
 
@@ -73,16 +73,67 @@ async fn the_log_is_checkpointed_in_the_background() {
     let place = Place::new();
     let pool = place.builder().options(|o| o.checkpoint_at = 100_000).build().await.unwrap();
     run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
-    for _ in 0..20 {
+    for round in 1..=20 {
         let mut writer = pool.write().await.unwrap();
         let fill = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
             INSERT INTO t SELECT randomblob(200) FROM n";
         run(&mut writer, fill).await;
+        drop(writer);
+        soon(until(|| pool.writer().snapshot().counts.reset == round)).await; // and no more than that
     }
-    let counts = pool.writer().snapshot().counts;
-    assert!(counts.reset >= 10, "upkeep ran: {counts:?}");
     // 20 x 120 KB were written; the log starts over after each checkpoint.
     assert!(pool.snapshot().wal_bytes < 600_000, "{}", pool.snapshot().wal_bytes);
+}
+
+#[tokio::test]
+async fn single_rows_are_checkpointed_as_soon_after_a_large_insert() {
+    let place = Place::new();
+    let pool = place.builder().options(|o| o.checkpoint_at = 10_000).build().await.unwrap();
+    let large = "CREATE TABLE t (x);
+        WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+        INSERT INTO t SELECT randomblob(100) FROM n";
+    run(&mut pool.write().await.unwrap(), large).await;
+    let resets = || pool.writer().snapshot().counts.reset;
+    let before = resets();
+    for _ in 0..600 {
+        let mut writer = pool.write().await.unwrap();
+        let insert = |c: &mut rusqlite::Connection| c.execute("INSERT INTO t VALUES (1)", []);
+        writer.inline(insert).await.unwrap();
+    }
+    // Each commit is a page of 4 KiB at least. There is a look after each 128 rows and commits, so after 64
+    // of these, and then it cannot wait.
+    let checkpoints = resets() - before;
+    assert!((8..=10).contains(&checkpoints), "{checkpoints}");
+}
+
+/// Whoever asks for the writer does not wait for its upkeep, unless the log has become too long.
+#[tokio::test]
+async fn upkeep_waits_for_a_moment_of_rest() {
+    for (checkpoint_at, expected) in [(100_000, 0..=0), (10_000, 2..=3)] {
+        let place = Place::new();
+        let set = |o: &mut SqliteOptions| o.checkpoint_at = checkpoint_at;
+        let pool = place.builder().options(set).build().await.unwrap();
+        let mut writer = pool.write().await.unwrap();
+        run(&mut writer, "CREATE TABLE t (x)").await;
+        let resets = |pool: &SqlitePool| pool.writer().snapshot().counts.reset;
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..16 {
+            let pool = pool.clone();
+            tasks.spawn(async move {
+                let insert =
+                    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 160)
+                    INSERT INTO t SELECT randomblob(100) FROM n"; // some 20 KB
+                let mut writer = pool.write().await.unwrap();
+                run(&mut writer, insert).await;
+                resets(&pool)
+            });
+        }
+        soon(until(|| pool.writer().snapshot().waiting == 16)).await;
+        drop(writer);
+        let meanwhile = soon(tasks.join_all()).await.into_iter().max().unwrap();
+        assert!(expected.contains(&meanwhile), "{meanwhile} with {checkpoint_at}");
+        soon(until(|| resets(&pool) > meanwhile)).await;
+    }
 }
 
 fn threads(name: &str) -> usize {
