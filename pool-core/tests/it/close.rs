@@ -189,23 +189,28 @@ fn r21_a_guard_dropped_after_its_runtime_is_gone_leaks_nothing() {
 #[test]
 #[cfg(target_os = "linux")]
 fn r21_a_pool_that_only_threads_use_leaves_no_thread() {
-    let threads = |name: &str| {
-        std::fs::read_dir("/proc/self/task")
-            .unwrap()
-            .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok())
-            .filter(|comm| comm.trim() == name)
-            .count()
+    // A list may lack threads while others end, so one that was seen is looked for by its number.
+    let threads = || -> Vec<_> {
+        let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+        let named = |task: &std::path::PathBuf| {
+            std::fs::read_to_string(task.join("comm")).is_ok_and(|name| name.trim() == "r21-pool")
+        };
+        tasks.map(|task| task.path()).filter(named).collect()
     };
     live(move || {
         let server = FakeServer::new();
         let pool = ManagedPool::builder(server.manager()).name("r21").max_size(2).build().unwrap();
-        assert_eq!(threads("r21-pool"), 0);
+        assert_eq!(threads().len(), 0);
         let guard = pool.blocking().acquire().unwrap();
-        assert_eq!(threads("r21-pool"), 1);
+        let mut seen = Vec::new();
+        eventually("it has a thread", || {
+            seen = threads();
+            seen.len() == 1
+        });
         drop(pool.blocking().acquire().unwrap());
         drop(guard);
         drop(pool);
-        eventually("the thread ends", || threads("r21-pool") == 0);
+        eventually("the thread ends", || !seen[0].exists());
         assert_eq!(server.held(), 0);
     });
 }
