@@ -35,7 +35,7 @@ impl<M: Manager> Calls<M> {
     /// Proves by a round trip that nothing is wrong with the connection, nor left behind on it.
     pub(crate) async fn prove(&self, connection: &mut M::Connection) -> Result<(), AdapterError> {
         match self.condition(connection) {
-            Condition::Clean => {}
+            Condition::Clean | Condition::Dirty(Cause::Upkeep) => {}
             unfit => return Err(AdapterError::Unfit(unfit)),
         }
         let ping = async { self.manager.ping(connection).await.map_err(AdapterError::manager) };
@@ -45,7 +45,7 @@ impl<M: Manager> Calls<M> {
     /// Whether it must not be used again. A foreign pool cannot reset, so dirty is as bad as
     /// broken.
     pub(crate) fn is_unfit(&self, connection: &mut M::Connection) -> bool {
-        self.condition(connection) != Condition::Clean
+        !matches!(self.condition(connection), Condition::Clean | Condition::Dirty(Cause::Upkeep))
     }
 
     fn condition(&self, connection: &mut M::Connection) -> Condition {

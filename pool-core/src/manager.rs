@@ -164,7 +164,8 @@ impl ConnectContext {
 pub enum Condition {
     /// Nothing is left behind: it may be handed on at once.
     Clean,
-    /// Something is left behind: [`Manager::reset`] has to clear it first.
+    /// Something is left behind: [`Manager::reset`] has to clear it first; all but
+    /// [`Upkeep`](Cause::Upkeep), which waits.
     Dirty(Cause),
     /// It cannot be used again.
     Broken(Cause),
@@ -192,7 +193,8 @@ pub enum Cause {
     Invalidated,
     /// Nothing is wrong: upkeep is due, which can wait. The connection is handed out as it is;
     /// [`Manager::reset`] sees to it once the connection has lain idle for 20 ms. Upkeep that can
-    /// wait no longer is some [`Other`](Self::Other) cause.
+    /// wait no longer is some [`Other`](Self::Other) cause. A foreign pool, which cannot reset, never
+    /// sees to it.
     Upkeep,
     /// Anything else, in a word or two.
     Other(&'static str),

@@ -112,7 +112,7 @@ impl SqliteConnection {
             is_held: false,
             was_clean: false,
             undo: None,
-            log: Log::default(),
+            log: Log::new(Instant::now()),
             optimized_at: Instant::now(),
         })
     }

@@ -32,8 +32,8 @@
 //! * **Readers that cannot write**, each with a snapshot of its own in WAL mode.
 //! * **Cancellation.** Dropping a future interrupts its statement, and only its own; see
 //!   [`SqliteConnection`].
-//! * **Upkeep.** Checkpoints and `PRAGMA optimize` run in the background when the writer comes
-//!   back and nobody waits for it; [`SqlitePool::close`] leaves no `-wal` file behind.
+//! * **Upkeep.** Checkpoints and `PRAGMA optimize` run in the background when the writer rests, or
+//!   cannot be put off any longer; [`SqlitePool::close`] leaves no `-wal` file behind.
 //! * **Transactions** as a closure ([`SqliteConnection::transaction`]) or as a value
 //!   ([`SqliteConnection::begin`]), which is rolled back unless it is committed.
 //! * **Statements with values**: see [`pool_sql::Queries`], and **batches**: see [`pool_sql::Batch`].

@@ -1,39 +1,48 @@
 //! The write-ahead log of a database: how long it is, and when it is folded into the file.
 //!
-//! A checkpoint holds up the writer, and most of it waits for the disk. So the pool runs one when the
-//! writer comes back, and
+//! A checkpoint holds up the writer, and most of it waits for the disk. So the pool runs one
 //!
-//! 1. nobody waits for it, if the log has grown by `checkpoint_at` since the last one;
-//! 2. whoever waits, if it has grown by [`PATIENCE`] times as much.
+//! 1. once the writer rests, if the log has grown by `checkpoint_at` since the last one;
+//! 2. as soon as it comes back, if the log has grown by [`PATIENCE`] times as much;
+//! 3. beside any other reset of the writer, if 1 holds.
 //!
 //! Where the writer does not come back for long, the commit that makes the log longer than [`NET`] times
 //! as much checkpoints, which is SQLite's own doing. Once all of it is folded in and nobody reads there
-//! any more, the next commit starts the log over: it is written from its beginning again, and does not
-//! become shorter. So how long it is only its frames tell: those of its present generation have
-//! the numbers of its header (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
+//! any more, the next commit starts the log over. Whoever began to read before that reads there for
+//! as long as it takes: the pool waits for them a little, since else, where there are always readers,
+//! the log would go on growing.
+//!
+//! A log that starts over is written from its beginning again, and does not become shorter. So how
+//! long it is only its frames tell: those of its present generation have the numbers of its header
+//! (<https://sqlite.org/fileformat2.html#the_write_ahead_log>).
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::Path;
+use std::time::Duration;
 
 use pool_core::Cause;
 use rusqlite::Connection;
+use tokio::time::Instant;
 
 /// So many times `checkpoint_at` the log may grow while somebody waits for the writer.
 const PATIENCE: u64 = 12;
 /// And so long it may be within one checkout.
 pub(crate) const NET: u64 = 16;
-/// After so many rows and commits it is worth a look, which takes some 10 µs.
+/// It is worth a look, which takes 10 to 30 µs, after so many rows and commits,
 const LOOK: u64 = 128;
+/// or if there were any, and the last look was so long ago.
+const OFTEN: Duration = Duration::from_secs(1);
 
 const HEADER: u64 = 32;
 const FRAME_HEADER: u64 = 24;
 
 /// What a writer knows of the log.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Log {
+    looked_at: Instant,
     /// Its rows and commits at the last look.
-    looked_at: u64,
+    written: u64,
     /// As of the last checkpoint.
     folded: Length,
     /// Why a checkpoint is due.
@@ -41,19 +50,29 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Why a checkpoint is due, if it is, after so many rows and commits of this connection.
-    pub(crate) fn due(&mut self, written: u64, path: &Path, checkpoint_at: u64) -> Option<Cause> {
-        if written.abs_diff(self.looked_at) >= LOOK {
-            self.looked_at = written;
-            let grown = Length::read(path).map_or(0, |length| length.since(self.folded));
-            self.due = if grown >= checkpoint_at.saturating_mul(PATIENCE) {
-                Some(Cause::Other("write-ahead log too long"))
-            } else if grown >= checkpoint_at {
-                Some(Cause::Upkeep)
-            } else {
-                None
-            };
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { looked_at: now, written: 0, folded: Length::default(), due: None }
+    }
+
+    /// Looks at it, if that is worth it after so many rows and commits of this connection.
+    pub(crate) fn look(&mut self, now: Instant, written: u64, path: &Path, checkpoint_at: u64) {
+        let more = written.abs_diff(self.written); // less, if it was opened anew
+        if more == 0 || (more < LOOK && now.duration_since(self.looked_at) < OFTEN) {
+            return;
         }
+        (self.looked_at, self.written) = (now, written);
+        let grown = Length::read(path).map_or(0, |length| length.since(self.folded));
+        self.due = if grown >= checkpoint_at.saturating_mul(PATIENCE).max(1) {
+            Some(Cause::Other("write-ahead log too long"))
+        } else if grown >= checkpoint_at {
+            Some(Cause::Upkeep)
+        } else {
+            None
+        };
+    }
+
+    /// Why a checkpoint is due, if it is, as of the last look.
+    pub(crate) fn due(&self) -> Option<Cause> {
         self.due
     }
 
@@ -72,9 +91,10 @@ pub(crate) struct Length {
 }
 
 impl Length {
-    /// Folds the log into the file, as far as nobody needs it, and says how long it was.
+    /// Folds the log into the file, as far as nobody needs it, waits for those who read there, and says
+    /// how long it was. What cannot be folded now is left for when it has grown by as much again.
     pub(crate) fn of_folded(connection: &Connection, path: &Path) -> Self {
-        let _ = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        let _ = connection.query_row("PRAGMA wal_checkpoint(RESTART)", [], |_| Ok(()));
         Self::read(path).unwrap_or_default()
     }
 

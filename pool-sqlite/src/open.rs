@@ -217,8 +217,6 @@ fn set_up(
             ));
         }
     }
-    // Page counts: SQLite's own checkpoint is only the safety net behind the background one.
-    let net = (options.checkpoint_at / 4096).saturating_mul(NET).clamp(1000, 1 << 20);
     let mut pragmas = format!(
         "PRAGMA synchronous = {}; PRAGMA foreign_keys = {}; PRAGMA cache_size = -{cache_kib}; \
          PRAGMA mmap_size = {}; PRAGMA temp_store = {};",
@@ -231,6 +229,10 @@ fn set_up(
         Role::Writer => {
             pragmas += &format!("PRAGMA journal_size_limit = {};", options.journal_size_limit);
             if options.journal_mode == JournalMode::Wal {
+                // SQLite's own checkpoint is only the safety net behind the background one.
+                let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+                let net = (options.checkpoint_at / u64::from(page.max(1))).saturating_mul(NET);
+                let net = net.clamp(1000, i32::MAX as u64);
                 pragmas += &format!("PRAGMA wal_autocheckpoint = {net};");
             }
             // So that a transaction which reads first cannot fail when it comes to write.

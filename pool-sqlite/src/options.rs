@@ -39,10 +39,10 @@ pub struct SqliteOptions {
     pub temp_store: TempStore,
     /// The size to which the WAL file is cut when it starts over, in bytes. Default: 64 MiB.
     pub journal_size_limit: u64,
-    /// How much the write-ahead log may grow, in bytes, before a checkpoint runs in the background when
-    /// the writer comes back. While somebody waits for the writer that is put off, up to 12 times as
-    /// much; within one checkout, commits checkpoint by themselves where the log is 16 times as long.
-    /// Default: 4 MiB.
+    /// How much the write-ahead log may grow, in bytes, before a checkpoint runs in the background: once
+    /// the writer has rested for 20 ms, or when it comes back and the log has grown by 12 times as
+    /// much. Within one checkout, commits checkpoint by themselves where the log is 16 times as long
+    /// (and at least 1,000 pages). Default: 4 MiB.
     pub checkpoint_at: u64,
     /// How often `PRAGMA optimize` runs in the background (zero: never), and in any case at close.
     /// Default: 2 h.

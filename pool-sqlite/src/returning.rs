@@ -1,7 +1,8 @@
-//! How a connection comes back: what was left behind, and how that is cleared.
+//! How a connection comes back: what was left behind, and how that is cleared; and its upkeep.
 
 use std::path::Path;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use pool_core::{Cause, Condition};
 use rusqlite::TransactionState;
@@ -12,11 +13,14 @@ use crate::error::SqliteError;
 use crate::log::Length;
 use crate::open::{Opened, Role};
 
+/// How long a checkpoint waits for those who read from the log; most of them take microseconds.
+const READERS: Duration = Duration::from_millis(20);
+
 /// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
 const OPTIMIZE: &str = "PRAGMA analysis_limit = 400; PRAGMA optimize; PRAGMA analysis_limit = 0;";
 
 impl SqliteConnection {
-    /// What is left behind, without touching the file.
+    /// What is left behind, without touching the database's file.
     pub(crate) fn condition(&mut self) -> Condition {
         self.is_held = false; // also where the transaction was leaked
         let is_home = matches!(self.home, Home::Here(_));
@@ -29,8 +33,9 @@ impl SqliteConnection {
     }
 
     fn look(&mut self) -> Condition {
-        // Upkeep is for those who come back, not for those who are about to go out.
-        let upkeep = std::mem::take(&mut self.used).then(|| self.upkeep()).flatten();
+        if std::mem::take(&mut self.used) && self.role == Role::Writer {
+            self.look_at_the_log();
+        }
         if !self.is_home() && matches!(self.home, Home::Away { .. }) {
             return Condition::Dirty(Cause::Running);
         }
@@ -51,56 +56,65 @@ impl SqliteConnection {
         } else if opened.touched.load(Ordering::Relaxed) {
             Condition::Dirty(Cause::SessionState)
         } else {
-            upkeep.map_or(Condition::Clean, Condition::Dirty)
+            self.upkeep().map_or(Condition::Clean, Condition::Dirty)
         }
     }
 
-    /// Why upkeep is due, if it is.
-    fn upkeep(&mut self) -> Option<Cause> {
-        let Home::Here(opened) = &self.home else { return None };
-        let wal = self.shared.wal().filter(|_| self.role == Role::Writer)?;
+    fn look_at_the_log(&mut self) {
+        let (Home::Here(opened), Some(wal)) = (&self.home, self.shared.wal()) else { return };
         let written = opened.connection.total_changes() + opened.commits.load(Ordering::Relaxed);
-        let due = self.log.due(written, wal, self.shared.options.checkpoint_at);
-        due.or_else(|| self.optimize_is_due().then_some(Cause::Upkeep))
+        self.log.look(Instant::now(), written, wal, self.shared.options.checkpoint_at);
     }
 
-    fn optimize_is_due(&self) -> bool {
+    /// Why upkeep is due, if it is.
+    fn upkeep(&self) -> Option<Cause> {
+        if self.role != Role::Writer || !self.shared.options.is_file() {
+            return None;
+        }
+        let optimize = || match self.optimize_is_due(2) {
+            true => Some(Cause::Other("PRAGMA optimize long due")),
+            false => self.optimize_is_due(1).then_some(Cause::Upkeep),
+        };
+        self.log.due().or_else(optimize)
+    }
+
+    /// Whether it has not run for so many times as long as it may.
+    fn optimize_is_due(&self, times: u32) -> bool {
         let every = self.shared.options.optimize_every;
-        !every.is_zero() && self.optimized_at.elapsed() >= every
+        !every.is_zero() && self.optimized_at.elapsed() >= every.saturating_mul(times)
     }
 
     /// Clears what is left behind. True if the connection was opened anew.
     pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
         self.come_home().await?;
         let (shared, role) = (self.shared.clone(), self.role);
-        let upkeep = self.upkeep().is_some();
-        let optimize = upkeep && self.optimize_is_due();
+        let (upkeep, optimize) = (self.upkeep().is_some(), self.optimize_is_due(1));
         let (reopened, folded) = self
             .run(move |opened| {
-                if !opened.connection.is_autocommit() {
-                    opened.connection.execute_batch("ROLLBACK")?;
-                }
-                let wal = shared.wal().filter(|_| upkeep);
-                let folded = wal.map(|wal| keep_up(opened, wal, optimize));
                 let connection = &opened.connection;
+                if !connection.is_autocommit() {
+                    connection.execute_batch("ROLLBACK")?;
+                }
                 // A statement that somebody forgot to finish goes with its connection only.
                 let idle = connection.transaction_state(Some(c"main"));
                 let idle = matches!(idle, Ok(TransactionState::None));
-                if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
-                    return Ok::<_, SqliteError>((false, folded));
+                let stays = idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed);
+                if !stays {
+                    // An exclusive lock left behind would keep the new one out.
+                    let _ = connection
+                        .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
+                    *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
                 }
-                // An exclusive lock left behind would keep the new one out.
-                let _ = connection
-                    .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
-                *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
-                Ok((true, folded))
+                let wal = shared.wal().filter(|_| upkeep);
+                Ok::<_, SqliteError>((!stays, wal.map(|wal| keep_up(opened, wal, optimize))))
             })
             .await??;
+        self.used = false; // by nobody since
         if let Some(length) = folded {
             self.log.folded(length);
-        }
-        if optimize {
-            self.optimized_at = Instant::now();
+            if optimize {
+                self.optimized_at = Instant::now();
+            }
         }
         Ok(reopened)
     }
@@ -124,8 +138,9 @@ impl SqliteConnection {
 }
 
 /// Work that nobody waits for, or that can wait no longer.
-fn keep_up(opened: &Opened, wal: &Path, optimize: bool) -> Length {
+fn keep_up(opened: &mut Opened, wal: &Path, optimize: bool) -> Length {
     let touched = opened.touched.load(Ordering::Relaxed);
+    opened.wait_for_locks(READERS);
     let length = Length::of_folded(&opened.connection, wal);
     if optimize {
         let _ = opened.connection.execute_batch(OPTIMIZE);

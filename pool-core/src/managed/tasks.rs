@@ -141,7 +141,8 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
     });
 }
 
-/// Cleans a connection, where that is needed, and runs the `after_release` hooks.
+/// Cleans a connection, where that is needed, and runs the `after_release` hooks; before upkeep they
+/// have run.
 pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
     let shared = live.token.shared.clone();
     shared.spawn(live, move |mut live| async move {
@@ -161,7 +162,7 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
                 }
                 Reset::Discard => return Err(()),
             }
-            if shared.after_release.any_boxed() {
+            if shared.after_release.any_boxed() && why != Some(Cause::Upkeep) {
                 shared.after_release.run(connection).await.map_err(drop)?;
                 shared.manager.adopt(connection);
             }

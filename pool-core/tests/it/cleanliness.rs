@@ -93,17 +93,58 @@ async fn r17_upkeep_waits_for_a_moment_of_rest() {
     assert_eq!(server.calls(Op::Reset), 1, "that was all");
 }
 
+/// A manager that says so once, at the return.
 #[tokio::test(start_paused = true)]
-async fn r17_upkeep_comes_though_a_hook_looks_at_what_comes_back() {
+async fn r17_upkeep_is_not_forgotten_though_nobody_comes_for_the_connection() {
+    for is_late in [false, true] {
+        let (server, pool) = pool_of(1);
+        let mut guard = pool.acquire().await.unwrap();
+        let mut waiter = Box::pin(pool.acquire().into_future());
+        assert!(poll_once(&mut waiter).await.is_pending());
+        guard.soil(Cause::Upkeep);
+        drop(guard);
+        if is_late {
+            sleep(secs(1)).await; // it is taken back from whom nobody polls
+        }
+        drop(waiter);
+        sleep(ms(21)).await;
+        assert_eq!(server.resets(), [Cause::Upkeep]);
+        audit(&pool);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r17_upkeep_comes_beside_hooks_which_run_once_for_a_return() {
     let server = FakeServer::new();
-    let hooked = builder(&server, 1).after_release_async(|_| Box::pin(async { Ok(()) }));
+    let runs = Arc::new(AtomicU64::new(0));
+    let counted = runs.clone();
+    let hooked = builder(&server, 1).after_release_async(move |_| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(()) })
+    });
     let pool = hooked.build().unwrap();
     let mut guard = pool.acquire().await.unwrap();
     guard.soil(Cause::Upkeep);
     drop(guard);
     sleep(ms(21)).await;
-    assert_eq!(server.resets(), [Cause::Upkeep]);
+    assert_eq!((server.resets(), runs.load(Ordering::Relaxed)), (vec![Cause::Upkeep], 1));
     audit(&pool);
+}
+
+#[tokio::test(start_paused = true)]
+async fn r17_upkeep_needs_no_other_connection_in_its_place() {
+    let server = FakeServer::new();
+    server.always(Op::Reset, Behaviour::Slow(ms(30)));
+    let pool = builder(&server, 2).min_idle(1).max_idle(1).build().unwrap();
+    for round in 1..=3 {
+        let mut guard = pool.acquire().await.unwrap();
+        sleep(ms(100)).await; // meanwhile there is another
+        guard.soil(Cause::Upkeep);
+        drop(guard);
+        sleep(ms(100)).await;
+        let now = audit(&pool);
+        assert_eq!((now.idle, now.counts.created), (1, 1 + round), "one for each checkout");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -136,6 +136,37 @@ async fn upkeep_waits_for_a_moment_of_rest() {
     }
 }
 
+/// What is due is due though the writer's last user did not use it; and large rows count.
+#[tokio::test]
+async fn upkeep_is_not_forgotten() {
+    let place = Place::new();
+    let pool = place.builder().options(|o| o.checkpoint_at = 100_000).build().await.unwrap();
+    let resets = || pool.writer().snapshot().counts.reset;
+    let insert = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 600)
+        INSERT INTO t SELECT randomblob(200) FROM n";
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
+    run(&mut pool.write().await.unwrap(), insert).await;
+    drop(pool.write().await.unwrap());
+    soon(until(|| resets() == 1)).await;
+
+    tokio::time::sleep(Duration::from_secs(1)).await; // since the last look
+    run(&mut pool.write().await.unwrap(), "INSERT INTO t VALUES (randomblob(200000))").await;
+    soon(until(|| resets() == 2)).await;
+}
+
+/// After a reset the next user finds what was reset, not a connection that is closed for upkeep.
+#[tokio::test]
+async fn a_reset_is_no_use() {
+    let place = Place::new();
+    let pool = place.builder().options(|o| o.checkpoint_at = 10_000).build().await.unwrap();
+    run(&mut pool.write().await.unwrap(), "CREATE TABLE t (x)").await;
+    let large = "INSERT INTO t VALUES (randomblob(300000)); PRAGMA cache_size = 5";
+    run(&mut pool.write().await.unwrap(), large).await;
+    soon(until(|| pool.writer().snapshot().counts.reset == 1)).await;
+    assert_eq!(pool.write().await.unwrap().id(), 1);
+    assert_eq!(pool.writer().snapshot().counts.ended.total(), 0);
+}
+
 /// At least so many: a list may lack some while others end.
 fn threads(name: &str) -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
