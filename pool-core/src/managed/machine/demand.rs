@@ -1,7 +1,7 @@
 //! What the pool owes to whom: idle connections to waiters, and connects where demand needs them.
 
 use super::outbox::Start;
-use super::record::Slot;
+use super::record::{Slot, Upkeep};
 use super::recorder::Event;
 use super::state::State;
 use super::tuning::Tuning;
@@ -153,7 +153,11 @@ impl<P> State<P> {
             0 => 0,
             _ => self.slots.iter().filter(|(_, slot)| trusted(slot)).count(),
         };
-        let spare = (self.idle.len() + validating).saturating_sub(self.replacing);
+        let upkept = match self.count(Phase::Resetting) {
+            0 => 0,
+            _ => self.slots.iter().filter(|(_, slot)| slot.upkeep == Upkeep::UnderWay).count(),
+        };
+        let spare = (self.idle.len() + validating + upkept).saturating_sub(self.replacing);
         let for_waiters = queued.saturating_sub(proving);
         let for_idle = self.tuning.sizes.min_idle.saturating_sub(spare);
         let steady = self.servers().saturating_sub(self.replacing);

@@ -15,7 +15,7 @@ impl<P> State<P> {
             Some(CloseReason::Invalidated)
         } else if self.slots.len() - self.count(Phase::Closing) > self.tuning.sizes.max_size {
             Some(CloseReason::Shrink)
-        } else if self.now >= slot.expire_at {
+        } else if self.now >= slot.expire_at(&self.tuning) {
             Some(CloseReason::Lifetime)
         } else {
             None

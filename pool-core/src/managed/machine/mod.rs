@@ -22,6 +22,9 @@
 //!     +<------ ended() <- Closing <----------- Validating         settle() <----- Resetting
 //! ```
 //!
+//! Upkeep that can wait takes an idle connection by `Resetting` back to `Idle`, once it has rested
+//! ([`tick`](state::State::tick)).
+//!
 //! From every state but `Connecting` a slot may go to `Closing`, and from every state straight to
 //! free when its token is dropped ([`ended`](state::State::ended)): a panic or a dead runtime lose the
 //! connection, never the slot. A connection and its slot's token travel together inside `P`.

@@ -24,8 +24,7 @@ pub(crate) struct Slot {
     /// It was reset, and nobody has used it since: what is dirty about it, a reset does not remove.
     pub(super) cleaned: bool,
     pub(super) leak_reported: bool,
-    /// Upkeep is due, should it stay idle.
-    pub(super) wants_upkeep: bool,
+    pub(super) upkeep: Upkeep,
     pub(super) reason: Option<CloseReason>,
     /// How often everything had been invalidated when its connect began.
     pub(super) generation: u32,
@@ -49,16 +48,22 @@ pub(crate) struct Slot {
     pub(super) touched_at: Time,
     /// From here on it is replaced where that can be done without a gap.
     pub(super) retire_at: Time,
-    /// From here on it is not handed out.
-    pub(super) expire_at: Time,
+    pub(crate) born: Time,
+    /// How long the server allows it to be open, in nanoseconds.
+    pub(super) may_live: u64,
     /// Untouched for this long, it is too close to what the server allows.
     idle_limit: u64,
     /// Untouched for this long, it is due: too close to that, or for a keepalive.
     pub(super) touch_limit: u64,
     pub(crate) id: u64,
-    pub(crate) born: Time,
-    /// How long the server allows it to be open, in nanoseconds.
-    may_live: u64,
+}
+
+/// Whether work is due on a connection that can wait, as of its last return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Upkeep {
+    No,
+    Due,
+    UnderWay,
 }
 
 impl Slot {
@@ -77,13 +82,12 @@ impl Slot {
             wait: 0,
             cleaned: false,
             leak_reported: false,
-            wants_upkeep: false,
+            upkeep: Upkeep::No,
             born: now,
             may_live: u64::MAX,
             used_at: now,
             touched_at: now,
             retire_at: Time::NEVER,
-            expire_at: Time::NEVER,
             idle_limit: u64::MAX,
             touch_limit: u64::MAX,
             reason: None,
@@ -105,11 +109,16 @@ impl Slot {
     /// Ages by these settings, within what the server allows, from its birth on.
     pub(super) fn age(&mut self, tuning: &Tuning, draw: f64) {
         let lifetime = tuning.max_lifetime.min(self.may_live);
-        self.expire_at = self.born.after(lifetime);
         let retire_at = self.born.after(scale(lifetime, 1.0 - tuning.jitter * draw));
-        self.retire_at = retire_at.min(self.expire_at); // a large number is rounded
+        self.retire_at = retire_at.min(self.expire_at(tuning)); // a large number is rounded
         let keepalive = scale(tuning.keepalive, 0.9 + 0.1 * draw);
         self.touch_limit = self.idle_limit.min(keepalive);
+    }
+
+    /// From then on it is not handed out.
+    #[inline]
+    pub(super) fn expire_at(&self, tuning: &Tuning) -> Time {
+        self.born.after(tuning.max_lifetime.min(self.may_live))
     }
 
     /// Comes into a phase.
@@ -127,19 +136,17 @@ impl Slot {
         counts.hits -= u64::from(!self.miss);
     }
 
-    /// Upkeep is due now, if it is idle.
-    pub(super) fn needs_upkeep(&self, now: Time) -> bool {
-        self.wants_upkeep && now >= self.used_at.after(QUIET)
+    /// When its upkeep begins, should it stay idle.
+    pub(super) fn upkeep_at(&self) -> Time {
+        if self.upkeep == Upkeep::Due { self.used_at.after(QUIET) } else { Time::NEVER }
     }
 
     /// When something is to be done about it, should it stay idle.
     pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
-        // Where that is over, at once.
-        let upkeep = if self.wants_upkeep { self.used_at.after(QUIET) } else { Time::NEVER };
         let pruned = self.used_at.after(tuning.idle_timeout);
         let touched = self.touched_at.after(self.touch_limit);
-        let by_age = to_come(self.retire_at, now).min(to_come(self.expire_at, now));
-        by_age.min(to_come(pruned, now)).min(to_come(touched, now)).min(upkeep)
+        let by_age = to_come(self.retire_at, now).min(to_come(self.expire_at(tuning), now));
+        by_age.min(to_come(pruned, now)).min(to_come(touched, now)).min(self.upkeep_at()) // at once, where that is over
     }
 
     /// The same of one that was just used, and is not to retire yet.
@@ -183,7 +190,7 @@ mod tests {
                     limits.idle = nanos(idle);
                     let mut slot = Slot::new(1, Time(5), 0, 0);
                     slot.born(Time(5), &tuning, limits, draw);
-                    assert!(slot.retire_at <= slot.expire_at, "{config:?}");
+                    assert!(slot.retire_at <= slot.expire_at(&tuning), "{config:?}");
                     let now = Time(7);
                     if now < slot.retire_at {
                         (slot.used_at, slot.touched_at) = (now, now);

@@ -12,7 +12,7 @@ use super::outbox::Outbox;
 use super::state::State;
 use super::tuning::Tuning;
 use super::vocabulary::{Caller, Miss, Phase, Settled, SlotKey, Time, Verdict, Who};
-use super::waiters::{Handed, Waiter};
+use super::waiters::Waiter;
 use crate::snapshot::CloseReason;
 use crate::sync::Arc;
 use crate::{ErrorClass, Limits};
@@ -257,14 +257,8 @@ impl State<()> {
             Event::Ended { slot, abandoned } => drop(self.ended(slot, abandoned)),
             Event::Connected { slot, limits } => self.connected(slot, (), limits),
             Event::ConnectFailed { slot, class } => self.connect_failed(slot, class),
-            Event::TakeBack(slot) => {
-                let waiter = owners[&self.slots[slot].ticket].clone();
-                self.take_back(Handed { slot, due: self.now, waiter });
-            }
-            Event::Tick => {
-                let _come_for_or_taken_back = self.waiters.stop_awaiting(self.now);
-                let _ = self.pass_time();
-            }
+            Event::TakeBack(slot) => self.take_back(slot),
+            Event::Tick => drop(self.pass_time()),
             Event::Retune(_) => {} // has its settings from the recording
             Event::Suspend(suspended) => self.suspend(suspended),
             Event::InvalidateAll => self.invalidate_all(),
@@ -462,7 +456,7 @@ mod tests {
             ("suspended", Time::NEVER, |state| state.suspended = true),
             ("closed", Time::NEVER, |state| state.closed = true),
             ("without a runtime", Time::NEVER, |state| state.bound = false),
-            ("no longer to be used", Time::NEVER, |state| state.slots[0].expire_at = Time(0)),
+            ("no longer to be used", Time::NEVER, |state| state.slots[0].may_live = 0),
             ("to be proven first", Time::NEVER, |state| state.epoch += 1),
             ("called in time", Time(1), |state| {
                 state.suspended = true;

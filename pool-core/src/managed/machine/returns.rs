@@ -1,5 +1,6 @@
 //! Connections that come back, from a user or from work in the background, and slots that end.
 
+use super::record::Upkeep;
 use super::recorder::Event;
 use super::state::{State, draw};
 use super::vocabulary::{Fate, Phase, Refusal, Settled, SlotKey, Time, Verdict};
@@ -23,6 +24,9 @@ impl<P> State<P> {
         if self.now >= self.slots[key].retire_at || self.tuning.finish {
             return self.release_with_care(key, connection, Verdict::Clean);
         }
+        if self.slots[key].waited {
+            self.let_go(key);
+        }
         self.note(Event::Release { slot: key, verdict: Verdict::Clean });
         self.note_use(key);
         let rests = self.waiters.queued() == 0 && self.has_room_for_idle();
@@ -40,10 +44,12 @@ impl<P> State<P> {
         self.backoff.used();
         self.times.usage.record_nanos(self.now.since(slot.since));
         (slot.used_at, slot.touched_at, slot.cleaned) = (self.now, self.now, false);
+        slot.upkeep = Upkeep::No;
     }
 
     fn release_with_care(&mut self, key: SlotKey, connection: P, verdict: Verdict) {
         self.note(Event::Release { slot: key, verdict });
+        self.let_go(key);
         let slot = &self.slots[key];
         let (retire, cleaned) = (self.now >= slot.retire_at, slot.cleaned);
         if !matches!(verdict, Verdict::Rejected(_)) {
@@ -52,7 +58,7 @@ impl<P> State<P> {
         let dirty = match verdict {
             Verdict::Clean => None,
             Verdict::Dirty(Cause::Upkeep) => {
-                self.slots[key].wants_upkeep = true; // until its next checkout
+                self.slots[key].upkeep = Upkeep::Due;
                 if !retire && !self.tuning.finish {
                     return self.place(key, connection, false);
                 }
@@ -106,6 +112,9 @@ impl<P> State<P> {
     pub(crate) fn settle(&mut self, key: SlotKey, connection: P, settled: Settled) {
         self.note(Event::Settle { slot: key, settled });
         let slot = &mut self.slots[key];
+        if slot.upkeep == Upkeep::UnderWay {
+            slot.upkeep = Upkeep::No;
+        }
         let mut proven = false;
         match settled {
             Settled::Proven { took } => {
@@ -203,6 +212,7 @@ impl<P> State<P> {
         abandoned: bool,
     ) -> Option<(u64, CloseReason, Time)> {
         self.note(Event::Ended { slot: key, abandoned });
+        self.let_go(key);
         let slot = self.slots.remove(key);
         self.phases[slot.phase as usize] -= 1;
         let opened = (slot.phase != Phase::Connecting).then(|| {

@@ -11,7 +11,7 @@ use super::record::Slot;
 use super::recorder::{Event, Recorder};
 use super::tuning::Tuning;
 use super::vocabulary::{Caller, Miss, Phase, Refusal, SlotKey, Taken, Time};
-use super::waiters::{Delivery, Handed, Place, Waiter, Waiters};
+use super::waiters::{Delivery, Place, Waiter, Waiters};
 use crate::snapshot::{CloseReason, Counts};
 use crate::sync::Arc;
 use crate::{Activity, Histogram};
@@ -202,7 +202,7 @@ impl<P> State<P> {
         self.note(Event::Rejoin(waiter.ticket));
         self.wind(waiter.deadline.max(self.now));
         if self.closed {
-            let (waker, _) = waiter.put(Place::Refused(Refusal::Closed));
+            let waker = waiter.put(Place::Refused(Refusal::Closed));
             self.out.discard(waker);
         } else {
             self.waiters.rejoin(waiter.clone());
@@ -245,6 +245,7 @@ impl<P> State<P> {
             Place::Queued => self.waiters.remove(waiter.ticket),
             Place::Dozing | Place::Refused(_) => self.waiters.forget_aside(),
             Place::Handed(Delivery { slot, connection, .. }) => {
+                self.let_go(slot);
                 let _ = self.uncount_acquired(slot);
                 self.place(slot, connection, false);
             }
@@ -293,7 +294,7 @@ impl<P> State<P> {
     pub(super) fn refuse(&mut self, why: Refusal) {
         let waiter = self.waiters.pop().expect("asked for where somebody waits");
         self.waiters.step_aside();
-        let (waker, _) = waiter.put(Place::Refused(why));
+        let waker = waiter.put(Place::Refused(why));
         self.out.wake(waker);
     }
 
@@ -303,14 +304,20 @@ impl<P> State<P> {
         let waited = self.now.since(waiter.since);
         self.check_out(key, &waiter.caller, waiter.ticket, Some(waited));
         let delivery = Delivery { slot: key, connection, waited };
-        let (waker, dozed) = waiter.put(Place::Handed(delivery));
+        let waker = waiter.put(Place::Handed(delivery));
         self.out.wake(waker);
-        // A slow runtime makes progress.
-        let due = self.now.after(super::tick::GRACE << dozed.min(8));
-        if let Some(over) = self.waiters.await_owner(Handed { slot: key, due, waiter }) {
-            self.out.served = Some(over);
+        self.waiters.keep(key, waiter);
+        if self.slots[key].miss && key > 0 {
+            // A pool that grows does not keep all who began it.
+            self.out.served = self.waiters.let_go_if_over(key - 1);
         }
-        self.wind(due);
+        self.wind(self.now.after(super::tick::GRACE));
+    }
+
+    /// The connection of this slot comes back from, or ended with, who was handed it.
+    #[inline(never)] // not for those who did not wait
+    pub(super) fn let_go(&mut self, key: SlotKey) {
+        self.out.served = self.waiters.let_go(key);
     }
 
     pub(super) fn validate(&mut self, key: SlotKey, connection: P) {
@@ -369,7 +376,7 @@ impl<P> State<P> {
         if let Some(activity) = &slot.activity {
             activity.begin(caller.operation);
         }
-        (slot.leak_reported, slot.wants_upkeep) = (false, false);
+        slot.leak_reported = false;
         let (miss, wait) = (std::mem::take(&mut slot.fresh), waited.unwrap_or(0));
         (slot.miss, slot.waited, slot.wait) = (miss, waited.is_some(), wait);
         self.counts.acquired += 1;
@@ -380,6 +387,7 @@ impl<P> State<P> {
         self.wind(self.now.after(self.tuning.leak_after));
     }
 
+    #[inline]
     pub(super) fn enter(&mut self, key: SlotKey, phase: Phase) {
         self.slots[key].enter(phase, self.now, &mut self.phases);
     }
@@ -447,8 +455,7 @@ impl<P> State<P> {
 
     /// What was handed out and not taken yet: who is to have it still waits, as users see it.
     pub(crate) fn on_their_way(&self) -> Vec<&Slot> {
-        let handed = self.waiters.handed().filter(|handed| handed.waiter.is_handed());
-        handed.map(|handed| &self.slots[handed.slot]).collect()
+        self.waiters.on_their_way().map(|(slot, _)| &self.slots[slot]).collect()
     }
 
     /// Takes a checkout out of the counts; true if it was the connection's first.

@@ -1,9 +1,10 @@
 //! What time does to a pool: hand-offs nobody took, aging connections, leaks, retries.
 
+use super::record::Upkeep;
 use super::recorder::Event;
 use super::state::State;
-use super::vocabulary::{Phase, Time};
-use super::waiters::{Delivery, Handed};
+use super::vocabulary::{Phase, SlotKey, Time};
+use super::waiters::Delivery;
 use crate::Cause;
 use crate::snapshot::CloseReason;
 
@@ -24,7 +25,7 @@ impl<P> State<P> {
     pub(super) fn pass_time(&mut self) -> Time {
         self.note(Event::Tick);
         self.alarm = Time::NEVER;
-        let next = self.waiters.handed().map(|handed| handed.due).min();
+        let next = self.take_back_at().map(|(_, due)| due).min();
         self.wind(next.unwrap_or(Time::NEVER));
         if self.bound && !self.suspended {
             self.somebody_waits(); // else those whose time is up, and who do not come, go
@@ -40,12 +41,21 @@ impl<P> State<P> {
     /// Each connection that is taken back is an event of its own: whether its owner comes for it in
     /// this moment is not for the machine to know.
     fn take_back_what_is_due(&mut self) {
-        let due = self.waiters.stop_awaiting(self.now);
-        due.into_iter().for_each(|handed| self.take_back(handed));
+        let due: Vec<_> = self.take_back_at().filter(|(_, due)| *due <= self.now).collect();
+        due.into_iter().for_each(|(slot, _)| self.take_back(slot));
+    }
+
+    /// Slots whose connection lies with somebody who has not come for it yet, and until when it may.
+    fn take_back_at(&self) -> impl Iterator<Item = (SlotKey, Time)> {
+        let on_their_way = self.waiters.on_their_way();
+        // A slow runtime makes progress.
+        let due = |slot: SlotKey, dozed: u32| self.slots[slot].since.after(GRACE << dozed.min(8));
+        on_their_way.map(move |(slot, dozed)| (slot, due(slot, dozed)))
     }
 
     /// Takes a connection back from who was handed it, unless it has come for it.
-    pub(super) fn take_back(&mut self, Handed { slot, waiter, .. }: Handed<P>) {
+    pub(super) fn take_back(&mut self, slot: SlotKey) {
+        let Some(waiter) = self.waiters.let_go(slot) else { return };
         let Some(Delivery { connection, .. }) = waiter.take_back() else { return };
         self.note(Event::TakeBack(slot));
         self.waiters.step_aside();
@@ -108,8 +118,8 @@ impl<P> State<P> {
             match reason {
                 Some(reason) => self.close(key, connection, reason),
                 None if touch && self.bound => self.validate(key, connection),
-                None if self.slots[key].needs_upkeep(self.now) && self.bound => {
-                    self.slots[key].wants_upkeep = false;
+                None if self.now >= self.slots[key].upkeep_at() && self.bound => {
+                    self.slots[key].upkeep = Upkeep::UnderWay;
                     self.enter(key, Phase::Resetting);
                     self.out.errands().reset.push((connection, Some(Cause::Upkeep)));
                 }

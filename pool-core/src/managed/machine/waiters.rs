@@ -15,8 +15,8 @@
 //! ```
 //!
 //! A waiter has a lock of its own, always the inner one. Every arrow is drawn under the pool's lock
-//! but for `take()`: who was served needs nothing else of the pool. The pool keeps those it handed
-//! something to until their owner has let go of them, or until it takes the connection back.
+//! but for `take()`: who was served needs nothing else of the pool. The pool keeps those it handed a
+//! connection to, by its slot, until it comes back or is taken back.
 //!
 //! Exactly those who are `Queued` are in line, in the order of their tickets. A dozing waiter keeps
 //! its ticket and rejoins in front of all younger ones.
@@ -27,7 +27,7 @@ use std::task::Waker;
 use super::vocabulary::{Caller, Refusal, SlotKey, Taken, Time};
 use crate::sync::{Arc, Mutex, lock};
 
-/// Fewer gaps in line, or hand-outs that are over, are not worth to be cleared away.
+/// Fewer gaps in line are not worth to be cleared away.
 const ROOM: usize = 64;
 
 /// Who waits.
@@ -104,8 +104,15 @@ impl<P> Waiter<P> {
     }
 
     /// Whether it was handed a connection that it has not taken yet.
+    #[cfg(all(test, not(pool_loom)))]
     pub(crate) fn is_handed(&self) -> bool {
-        matches!(lock(&self.hands).place, Place::Handed(_))
+        self.lets_lie().is_some()
+    }
+
+    /// How often it dozed, if it was handed a connection that it has not taken yet.
+    fn lets_lie(&self) -> Option<u32> {
+        let hands = lock(&self.hands);
+        matches!(hands.place, Place::Handed(_)).then_some(hands.dozed)
     }
 
     /// The connection that was handed and not taken yet.
@@ -138,11 +145,11 @@ impl<P> Waiter<P> {
         lock(&self.hands).waker.take()
     }
 
-    /// Puts the outcome into its hands; its owner is to be woken. Tells too how often it dozed.
-    pub(crate) fn put(&self, place: Place<P>) -> (Option<Waker>, u32) {
+    /// Puts the outcome into its hands; its owner is to be woken.
+    pub(crate) fn put(&self, place: Place<P>) -> Option<Waker> {
         let mut hands = lock(&self.hands);
         hands.place = place;
-        (hands.waker.take(), hands.dozed)
+        hands.waker.take()
     }
 
     /// Takes a connection back, unless its owner has come for it; its ticket is kept.
@@ -167,31 +174,13 @@ impl<P> Waiter<P> {
     }
 }
 
-/// A connection that was handed to somebody who may not have taken it yet.
-#[derive(Debug)]
-pub(crate) struct Handed<P> {
-    pub(crate) slot: SlotKey,
-    /// If its owner has not come for it by then, it is taken back.
-    pub(crate) due: Time,
-    pub(crate) waiter: Arc<Waiter<P>>,
-}
-
-impl<P> Handed<P> {
-    /// Its owner is gone: nobody else has the waiter.
-    fn is_over(&self) -> bool {
-        Arc::strong_count(&self.waiter) == 1
-    }
-}
-
 /// Those who can be handed a connection, in the order of their tickets, and those who were.
 #[derive(Debug)]
 pub(crate) struct Waiters<P> {
     /// Who leaves from the middle leaves a gap; there is none at either end.
     line: VecDeque<(u64, Option<Arc<Waiter<P>>>)>,
-    /// Whose owners are awaited, with some that have come; in the order of hand-off.
-    handed: VecDeque<Handed<P>>,
-    /// Once there are more of them, those that have come are cleared away.
-    room: usize,
+    /// By slot: who was handed its connection, until that comes back.
+    handed: Vec<Option<Arc<Waiter<P>>>>,
     queued: usize,
     /// Those who are not in line, nor were handed a connection: dozing, or not told yet that they
     /// were refused.
@@ -206,8 +195,7 @@ impl<P> Waiters<P> {
     pub(crate) fn new() -> Self {
         Self {
             line: VecDeque::new(),
-            handed: VecDeque::new(),
-            room: ROOM,
+            handed: Vec::new(),
             queued: 0,
             aside: 0,
             shortest_wait: u64::MAX,
@@ -235,32 +223,33 @@ impl<P> Waiters<P> {
         self.line.iter().filter_map(|(_, waiter)| waiter.as_deref())
     }
 
-    /// Awaits the owner of what was just handed out. Gives back one whose owner has come, for its
-    /// memory to be given back outside the lock.
-    pub(crate) fn await_owner(&mut self, handed: Handed<P>) -> Option<Arc<Waiter<P>>> {
-        let mut over = None;
-        while self.handed.front().is_some_and(Handed::is_over) {
-            over = self.handed.pop_front().map(|handed| handed.waiter);
+    /// Keeps the one who was handed the connection of this slot.
+    #[inline]
+    pub(crate) fn keep(&mut self, slot: SlotKey, waiter: Arc<Waiter<P>>) {
+        if self.handed.len() <= slot {
+            self.handed.resize_with(slot + 1, || None);
         }
-        self.handed.push_back(handed);
-        if self.handed.len() > self.room {
-            // The first is slow, or will never come; those behind it may have.
-            self.handed.retain(|handed| !handed.is_over());
-            self.room = 2 * self.handed.len() + ROOM;
-        }
-        over
+        self.handed[slot] = Some(waiter);
     }
 
-    /// Whose owners are awaited, and perhaps some that have come.
-    pub(crate) fn handed(&self) -> impl Iterator<Item = &Handed<P>> {
-        self.handed.iter()
+    /// Lets go of the one who was handed the connection of this slot, for its memory to be given back
+    /// outside the lock.
+    #[inline]
+    pub(crate) fn let_go(&mut self, slot: SlotKey) -> Option<Arc<Waiter<P>>> {
+        self.handed.get_mut(slot)?.take()
     }
 
-    /// Awaits those no longer who were to come by now.
-    pub(crate) fn stop_awaiting(&mut self, now: Time) -> Vec<Handed<P>> {
-        let (due, rest) = self.handed.drain(..).partition(|handed| handed.due <= now);
-        self.handed = rest;
-        Vec::from(due)
+    /// The same, if that one has come for it, and is needed no more.
+    pub(crate) fn let_go_if_over(&mut self, slot: SlotKey) -> Option<Arc<Waiter<P>>> {
+        let handed = self.handed.get_mut(slot)?;
+        handed.take_if(|waiter| Arc::strong_count(waiter) == 1)
+    }
+
+    /// Slots whose connection was handed to somebody who has not come for it yet, with how often
+    /// that one dozed.
+    pub(crate) fn on_their_way(&self) -> impl Iterator<Item = (SlotKey, u32)> {
+        let handed = self.handed.iter().enumerate();
+        handed.filter_map(|(slot, waiter)| Some((slot, waiter.as_ref()?.lets_lie()?)))
     }
 
     /// Whether the one with this ticket is in line.
