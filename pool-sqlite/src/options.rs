@@ -44,7 +44,8 @@ pub struct SqliteOptions {
     /// much. Within one checkout, commits checkpoint by themselves where the log is 16 times as long
     /// (and at least 1,000 pages). Default: 4 MiB.
     pub checkpoint_at: u64,
-    /// How often `PRAGMA optimize` runs in the background (zero: never), and in any case at close.
+    /// How often `PRAGMA optimize` runs in the background, once the writer rests or with a checkpoint
+    /// (zero: never), and in any case at close.
     /// Default: 2 h.
     pub optimize_every: Duration,
     /// How many prepared statements each connection keeps. Default: 128.

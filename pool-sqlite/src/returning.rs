@@ -13,7 +13,7 @@ use crate::error::SqliteError;
 use crate::log::Length;
 use crate::open::{Opened, Role};
 
-/// How long a checkpoint waits for those who read from the log; most of them take microseconds.
+/// How long, about, a checkpoint waits for those who read from the log; most of them take microseconds.
 const READERS: Duration = Duration::from_millis(20);
 
 /// SQLite's advice for long-lived connections, bounded so that it does not read whole tables.
@@ -33,7 +33,8 @@ impl SqliteConnection {
     }
 
     fn look(&mut self) -> Condition {
-        if std::mem::take(&mut self.used) && self.role == Role::Writer {
+        let was_used = std::mem::take(&mut self.used);
+        if was_used {
             self.look_at_the_log();
         }
         if !self.is_home() && matches!(self.home, Home::Away { .. }) {
@@ -56,12 +57,18 @@ impl SqliteConnection {
         } else if opened.touched.load(Ordering::Relaxed) {
             Condition::Dirty(Cause::SessionState)
         } else {
-            self.upkeep().map_or(Condition::Clean, Condition::Dirty)
+            match self.upkeep() {
+                None => Condition::Clean,
+                Some(why) if was_used => Condition::Dirty(why),
+                // It may be about to go out: nobody waits for that.
+                Some(_) => Condition::Dirty(Cause::Upkeep),
+            }
         }
     }
 
     fn look_at_the_log(&mut self) {
-        let (Home::Here(opened), Some(wal)) = (&self.home, self.shared.wal()) else { return };
+        let (Home::Here(opened), Role::Writer) = (&self.home, self.role) else { return };
+        let Some(wal) = self.shared.wal() else { return };
         let written = opened.connection.total_changes() + opened.commits.load(Ordering::Relaxed);
         self.log.look(Instant::now(), written, wal, self.shared.options.checkpoint_at);
     }
@@ -71,24 +78,20 @@ impl SqliteConnection {
         if self.role != Role::Writer || !self.shared.options.is_file() {
             return None;
         }
-        let optimize = || match self.optimize_is_due(2) {
-            true => Some(Cause::Other("PRAGMA optimize long due")),
-            false => self.optimize_is_due(1).then_some(Cause::Upkeep),
-        };
-        self.log.due().or_else(optimize)
+        self.log.due().or_else(|| self.optimize_is_due().then_some(Cause::Upkeep))
     }
 
-    /// Whether it has not run for so many times as long as it may.
-    fn optimize_is_due(&self, times: u32) -> bool {
+    fn optimize_is_due(&self) -> bool {
         let every = self.shared.options.optimize_every;
-        !every.is_zero() && self.optimized_at.elapsed() >= every.saturating_mul(times)
+        !every.is_zero() && self.optimized_at.elapsed() >= every
     }
 
     /// Clears what is left behind. True if the connection was opened anew.
     pub(crate) async fn reset(&mut self) -> Result<bool, SqliteError> {
         self.come_home().await?;
+        self.look_at_the_log(); // it may have been away until now
         let (shared, role) = (self.shared.clone(), self.role);
-        let (upkeep, optimize) = (self.upkeep().is_some(), self.optimize_is_due(1));
+        let (upkeep, optimize) = (self.upkeep().is_some(), self.optimize_is_due());
         let (reopened, folded) = self
             .run(move |opened| {
                 let connection = &opened.connection;
@@ -98,15 +101,17 @@ impl SqliteConnection {
                 // A statement that somebody forgot to finish goes with its connection only.
                 let idle = connection.transaction_state(Some(c"main"));
                 let idle = matches!(idle, Ok(TransactionState::None));
-                let stays = idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed);
-                if !stays {
-                    // An exclusive lock left behind would keep the new one out.
-                    let _ = connection
-                        .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
-                    *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
+                let wal = shared.wal().filter(|_| upkeep && idle);
+                let folded = wal.map(|wal| keep_up(opened, wal, optimize));
+                if idle && !opened.panicked && !opened.touched.load(Ordering::Relaxed) {
+                    return Ok::<_, SqliteError>((false, folded));
                 }
-                let wal = shared.wal().filter(|_| upkeep);
-                Ok::<_, SqliteError>((!stays, wal.map(|wal| keep_up(opened, wal, optimize))))
+                // An exclusive lock left behind would keep the new one out.
+                let _ = opened
+                    .connection
+                    .execute_batch("PRAGMA locking_mode = NORMAL; SELECT 1 FROM sqlite_schema");
+                *opened = Opened::open(&shared.options, role, shared.cache_of(role))?;
+                Ok((true, folded))
             })
             .await??;
         self.used = false; // by nobody since

@@ -309,7 +309,8 @@ impl<P> State<P> {
         self.waiters.keep(key, waiter);
         if self.slots[key].miss && key > 0 {
             // A pool that grows does not keep all who began it.
-            self.out.served = self.waiters.let_go_if_over(key - 1);
+            let over = self.waiters.let_go_if_over(key - 1);
+            self.out.served = over.or_else(|| self.out.served.take());
         }
         self.wind(self.now.after(super::tick::GRACE));
     }
@@ -317,7 +318,8 @@ impl<P> State<P> {
     /// The connection of this slot comes back from, or ended with, who was handed it.
     #[inline(never)] // not for those who did not wait
     pub(super) fn let_go(&mut self, key: SlotKey) {
-        self.out.served = self.waiters.let_go(key);
+        let waiter = self.waiters.let_go(key);
+        self.out.served = waiter.or_else(|| self.out.served.take());
     }
 
     pub(super) fn validate(&mut self, key: SlotKey, connection: P) {
