@@ -35,7 +35,7 @@ impl<M: Manager> Calls<M> {
     /// Proves by a round trip that nothing is wrong with the connection, nor left behind on it.
     pub(crate) async fn prove(&self, connection: &mut M::Connection) -> Result<(), AdapterError> {
         match self.condition(connection) {
-            Condition::Clean | Condition::Dirty(Cause::Upkeep) => {}
+            Condition::Clean => {}
             unfit => return Err(AdapterError::Unfit(unfit)),
         }
         let ping = async { self.manager.ping(connection).await.map_err(AdapterError::manager) };
@@ -45,12 +45,15 @@ impl<M: Manager> Calls<M> {
     /// Whether it must not be used again. A foreign pool cannot reset, so dirty is as bad as
     /// broken.
     pub(crate) fn is_unfit(&self, connection: &mut M::Connection) -> bool {
-        !matches!(self.condition(connection), Condition::Clean | Condition::Dirty(Cause::Upkeep))
+        self.condition(connection) != Condition::Clean
     }
 
     fn condition(&self, connection: &mut M::Connection) -> Condition {
-        contained(|| Ok(self.manager.condition(connection)))
-            .unwrap_or(Condition::Broken(Cause::Panicked))
+        match contained(|| Ok(self.manager.condition(connection))) {
+            Ok(Condition::Dirty(Cause::Upkeep)) => Condition::Clean, // nothing is wrong with it
+            Ok(condition) => condition,
+            Err(_) => Condition::Broken(Cause::Panicked),
+        }
     }
 }
 

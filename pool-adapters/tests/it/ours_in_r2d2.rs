@@ -1,6 +1,7 @@
 //! Our managers in r2d2.
 
 use pool_adapters::{AdapterError, ForR2d2, Marked};
+use pool_core::Cause;
 use pool_testkit::{Behaviour, FakeManager, FakeServer, Op};
 use tokio::runtime::Runtime;
 
@@ -36,6 +37,14 @@ fn r18_a_dirty_connection_is_discarded_never_reset_never_inherited() {
     let connection = pool.get().unwrap();
     assert_eq!((connection.id(), connection.in_transaction()), (2, false));
     assert_eq!((server.calls(Op::Reset), server.calls(Op::Close), server.held()), (0, 0, 1));
+}
+
+#[test]
+fn r17_a_connection_that_wants_upkeep_is_kept() {
+    let server = FakeServer::new();
+    let (_runtime, pool) = pool_of(&server, 1);
+    pool.get().unwrap().soil(Cause::Upkeep);
+    assert_eq!((pool.get().unwrap().id(), server.calls(Op::Connect)), (1, 1));
 }
 
 #[test]

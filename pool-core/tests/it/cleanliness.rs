@@ -93,7 +93,6 @@ async fn r17_upkeep_waits_for_a_moment_of_rest() {
     assert_eq!(server.calls(Op::Reset), 1, "that was all");
 }
 
-/// A manager that says so once, at the return.
 #[tokio::test(start_paused = true)]
 async fn r17_upkeep_is_not_forgotten_though_nobody_comes_for_the_connection() {
     for is_late in [false, true] {

@@ -101,9 +101,9 @@ async fn single_rows_are_checkpointed_as_soon_after_a_large_insert() {
         writer.inline(insert).await.unwrap();
     }
     // Each commit is a page of 4 KiB at least. There is a look after each 128 rows and commits, so after 64
-    // of these, and then it cannot wait.
+    // of these, and then it cannot wait; on a slow machine there is one each second too.
     let checkpoints = resets() - before;
-    assert!((8..=10).contains(&checkpoints), "{checkpoints}");
+    assert!((8..=20).contains(&checkpoints), "{checkpoints}");
 }
 
 /// Whoever asks for the writer does not wait for its upkeep, unless the log has become too long.
