@@ -76,6 +76,8 @@ async fn a_crowd_does_not_hurt_the_pool() {
         axum::serve(listener, app).with_graceful_shutdown(stop).await.unwrap();
     });
     drop(pool.acquire().await.unwrap());
+    // The pool's, the monitor's, the server's, and the server's own for its end.
+    until("all have begun", || tasks() == 4).await;
     let (tasks_before, memory_before) = (tasks(), memory());
 
     let mut crowd = JoinSet::new();
