@@ -1,5 +1,6 @@
 //! [`Contest`]: who is measured in what. Within a round all take turns, so that a machine that is
-//! slow for a while is so for all of them.
+//! slow for a while is so for all of them; in each round in another order, the same in each run, so
+//! that none always follows the same one.
 
 use std::rc::Rc;
 use std::time::Duration;
@@ -82,10 +83,18 @@ impl Contest {
         self.entries.retain(|(_, case, _)| case.contains(&options.only));
         for round in usize::from(!self.warm_up)..=options.rounds {
             eprintln!("{}: round {round} of {}", self.bench, options.rounds);
-            for (pool, case, measure) in &mut self.entries {
-                let figures = measure(if round == 0 { options.time / 10 } else { options.time });
-                if round > 0 {
-                    figures.iter().for_each(|figure| report.add(pool, case, figure));
+            let time = if round == 0 { options.time / 10 } else { options.time };
+            for entries in self.entries.chunk_by_mut(|(_, one, _), (_, other, _)| one == other) {
+                let mut turns: Vec<_> = (0..entries.len()).collect();
+                fastrand::Rng::with_seed(round as u64).shuffle(&mut turns);
+                let mut seen: Vec<_> = entries.iter().map(|_| Vec::new()).collect();
+                for turn in turns {
+                    seen[turn] = entries[turn].2(time);
+                }
+                for ((pool, case, _), figures) in entries.iter().zip(&seen) {
+                    if round > 0 {
+                        figures.iter().for_each(|figure| report.add(pool, case, figure));
+                    }
                 }
             }
         }

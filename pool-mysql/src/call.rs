@@ -13,6 +13,7 @@ use mysql_async::{Conn, Params, QueryResult, Row, Value};
 use pool_core::{Activity, Busy};
 use pool_sql::{Statement, TransactionWatch, Watch};
 
+use crate::batch::is_uniform;
 use crate::cache::{Cache, Limit, Prepared, Text};
 use crate::common::Common;
 use crate::connection::MySqlConnection;
@@ -264,23 +265,19 @@ impl<'c> Call<'c> {
         self.said(sql, sent)
     }
 
-    /// Runs a prepared statement for each of the rows, to the end of its answers: by MariaDB's bulk
-    /// protocol, if each column of them has one type.
+    /// Runs a prepared statement for each of the rows, to the end of its answers: in bulk, if each
+    /// column of them has one type.
     pub(crate) async fn exec_rows(
         &mut self,
         sql: &str,
         prepared: &Prepared,
         rows: Vec<Vec<Value>>,
-        are_uniform: bool,
     ) -> Result<(), MySqlError> {
         self.is_answered |= !rows.is_empty();
         let bytes = rows.iter().flatten().map(Value::bin_len).sum::<u64>();
         // In one packet: the driver sends the types in the first one only.
-        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && are_uniform {
-            // As they are: of a mere list of values the driver would make another list.
-            let rows = rows.into_iter().map(Params::Positional);
-            let sent = self.conn().exec_batch(&prepared.statement, rows).await;
-            return self.said(sql, sent);
+        if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
+            return self.exec_bulk(sql, prepared, rows.into_iter()).await;
         }
         for row in rows {
             let row = Params::Positional(row);
@@ -288,6 +285,21 @@ impl<'c> Call<'c> {
             self.said(sql, sent)?;
         }
         Ok(())
+    }
+
+    /// The same by MariaDB's bulk protocol: for rows that go into one packet, and whose columns have
+    /// one type each.
+    pub(crate) async fn exec_bulk(
+        &mut self,
+        sql: &str,
+        prepared: &Prepared,
+        rows: impl Iterator<Item = Vec<Value>> + Send,
+    ) -> Result<(), MySqlError> {
+        self.is_answered = true;
+        // As they are: of a mere list of values the driver would make another list.
+        let rows = rows.map(Params::Positional);
+        let sent = self.conn().exec_batch(&prepared.statement, rows).await;
+        self.said(sql, sent)
     }
 
     /// A prepared statement was run so: it is taken out of the cache if the server has forgotten it.

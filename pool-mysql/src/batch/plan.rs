@@ -5,6 +5,7 @@ use std::sync::Arc;
 use mysql_async::Value as Sent;
 use pool_sql::{Chunker, Dialect, Ident, Insert, PlanError, Update, Value};
 
+use super::bulk::BULK_ROWS;
 use super::limits::Limits;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::values::encode::sent;
@@ -19,13 +20,18 @@ pub(super) enum Plan<'p> {
 }
 
 impl Plan<'_> {
-    /// Groups rows into what one statement takes.
-    pub(super) fn chunker(self, limits: Limits) -> Chunker {
-        let chunker = match self {
-            Self::Insert(plan) => plan.chunker(DIALECT),
-            Self::Update(plan) => plan.chunker(DIALECT),
+    /// What is gathered of the rows, and how many of them one statement takes.
+    pub(super) fn chunker(self, limits: Limits) -> (Chunker, usize) {
+        let width = self.names().len();
+        let statement = match self {
+            Self::Insert(plan) => limits.of(plan.chunker(DIALECT), width),
+            Self::Update(plan) => limits.of(plan.chunker(DIALECT), width),
         };
-        limits.of(chunker, self.names().len())
+        let gathered = match self {
+            Self::Insert(_) if limits.is_mariadb => limits.of(statement.max_rows(BULK_ROWS), width),
+            _ => statement,
+        };
+        (gathered, statement.rows_per_statement())
     }
 
     /// The statement for so many rows.

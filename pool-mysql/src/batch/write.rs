@@ -9,7 +9,7 @@ use pool_sql::{BatchReport, Progress, Value, split_tail};
 use super::joins::joins;
 use super::limits::Limits;
 use super::plan::{Plan, Texts};
-use super::{bulk, row_number};
+use super::{beside, is_uniform, row_number};
 use crate::call::Call;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::transaction::MySqlTransaction;
@@ -29,32 +29,32 @@ pub(super) async fn write<'c, 'r>(
     rows: impl Rows<'r>,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<BatchReport, MySqlError> {
-    let chunker = plan.chunker(limits);
+    let (chunker, max_rows) = plan.chunker(limits);
     let mut texts = Texts::new(plan);
     texts.of(1)?; // a plan that lacks something sends nothing
     let mut chunks = chunker.chunks(rows);
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
-    let is_mariadb = tx.connection.server().is_mariadb;
-    let max_rows = chunker.rows_per_statement();
-    let mut writer = Writer {
-        tx: &mut tx,
-        plan,
-        limits,
-        texts,
-        is_mariadb,
-        max_rows,
-        report: BatchReport::default(),
-    };
+    let report = BatchReport::default();
+    let mut writer = Writer { tx: &mut tx, plan, limits, texts, max_rows, report };
     let mut so_far = Progress::default();
+    let mut number = 0;
+    let mut chunks = std::iter::once(Ok(first)).chain(chunks).map(|chunk| {
+        let chunk = Chunk::new(plan, limits, chunk?, number)?;
+        number += chunk.len() as u64;
+        Ok::<_, MySqlError>(chunk)
+    });
     let done = async {
-        for chunk in std::iter::once(Ok(first)).chain(chunks) {
+        let mut next = chunks.next();
+        while let Some(chunk) = next {
             let chunk = chunk?;
             let count = chunk.len();
-            writer.chunk(&chunk).await?;
+            let (sent, after) = beside(writer.chunk(chunk), || chunks.next()).await;
+            sent?;
             so_far.add_chunk(count);
             progress(so_far);
+            next = after;
         }
         Ok(writer.report)
     }
@@ -70,33 +70,74 @@ pub(super) async fn write<'c, 'r>(
     }
 }
 
+/// Rows that go at once.
+enum Chunk<R> {
+    /// Of an insert in bulk: each is converted as it is sent. To have them all converted before would
+    /// be to write and to read the allocations of thousands of rows once more.
+    Bulk(Vec<R>),
+    Rows(Vec<Vec<Sent>>),
+}
+
+impl<'r, R: AsRef<[Value<'r>]>> Chunk<R> {
+    /// `number` is that of the first row.
+    fn new(plan: Plan<'_>, limits: Limits, rows: Vec<R>, number: u64) -> Result<Self, MySqlError> {
+        if limits.is_mariadb && plan.key_width() == 0 && rows.len() > 1 && is_uniform(&rows) {
+            return Ok(Self::Bulk(rows));
+        }
+        let rows = rows.iter().zip(number..).map(|(row, number)| plan.row(row.as_ref(), number));
+        rows.collect::<Result<_, _>>().map(Self::Rows)
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Bulk(rows) => rows.len(),
+            Self::Rows(rows) => rows.len(),
+        }
+    }
+}
+
 struct Writer<'t, 'c, 'p> {
     tx: &'t mut MySqlTransaction<'c>,
     plan: Plan<'p>,
     limits: Limits,
     texts: Texts<'p>,
-    /// It has the bulk protocol, and takes each value by its own type.
-    is_mariadb: bool,
     max_rows: usize,
     report: BatchReport,
 }
 
 impl Writer<'_, '_, '_> {
-    async fn chunk<'r>(&mut self, chunk: &[impl AsRef<[Value<'r>]>]) -> Result<(), MySqlError> {
-        let from = self.report.rows;
-        let rows = (from..).zip(chunk).map(|(at, row)| self.plan.row(row.as_ref(), at));
-        let mut rows = rows.collect::<Result<Vec<_>, _>>()?;
+    async fn chunk<'r, R>(&mut self, chunk: Chunk<R>) -> Result<(), MySqlError>
+    where
+        R: AsRef<[Value<'r>]> + Send + Sync,
+    {
+        let mut rows = match chunk {
+            Chunk::Bulk(rows) => return self.insert(&rows).await,
+            Chunk::Rows(rows) => rows,
+        };
         let is_joined = joins(self.tx, self.plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
-        let is_bulk = self.plan.key_width() == 0 || !is_joined;
-        if is_bulk && rows.len() > 1 && self.is_mariadb && bulk::is_uniform(&rows) {
-            return self.bulk(rows).await;
+        if !is_joined && self.limits.is_mariadb && is_uniform(&rows) {
+            rows.iter_mut().for_each(|row| self.plan.turn(row));
+            return self.bulk(rows.len(), rows.into_iter()).await;
         }
         for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
             let rest = rows.split_off(count);
             self.statement(std::mem::replace(&mut rows, rest)).await?;
         }
         Ok(())
+    }
+
+    /// All rows in bulk; or those before one that does not fit, as is known only then.
+    async fn insert<'r, R>(&mut self, rows: &[R]) -> Result<(), MySqlError>
+    where
+        R: AsRef<[Value<'r>]> + Send + Sync,
+    {
+        let (plan, mut misfit) = (self.plan, None);
+        let sent = rows.iter().zip(self.report.rows..).map_while(|(row, number)| {
+            plan.row(row.as_ref(), number).map_err(|error| misfit = Some(error)).ok()
+        });
+        self.bulk(rows.len(), sent).await?;
+        misfit.map_or(Ok(()), Err)
     }
 
     /// All rows by one statement that has all of their values.
@@ -109,7 +150,7 @@ impl Writer<'_, '_, '_> {
             }
             last => rows.into_iter().chain(last).flatten().collect(),
         };
-        if !self.is_mariadb {
+        if !self.limits.is_mariadb {
             // MySQL keeps the types of a statement's first values: a decimal that comes later would be
             // rounded to a double. As text each is read as what it says.
             values.iter_mut().for_each(as_text);
@@ -134,16 +175,16 @@ impl Writer<'_, '_, '_> {
     }
 
     /// All rows, each column of which has one type, by the statement for one of them.
-    async fn bulk(&mut self, mut rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
-        let count = rows.len();
-        if self.plan.key_width() > 0 {
-            rows.iter_mut().for_each(|row| self.plan.turn(row));
-        }
+    async fn bulk(
+        &mut self,
+        count: usize,
+        rows: impl Iterator<Item = Vec<Sent>> + Send,
+    ) -> Result<(), MySqlError> {
         let sql = self.texts.of(1)?;
         let mut call = self.call(&sql).await?;
         let done = async {
             let prepared = call.prepared_own(&sql).await?;
-            call.exec_rows(&sql, &prepared, rows, true).await
+            call.exec_bulk(&sql, &prepared, rows).await
         }
         .await;
         let ended = call.end(done);
