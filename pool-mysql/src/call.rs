@@ -28,6 +28,11 @@ const FORGOTTEN: [u16; 2] = [1243, 1615];
 /// What the observers know these databases by.
 const BACKEND: &str = "mysql";
 
+/// What a row takes of a bulk's packet: with each value goes a byte that says whether it is NULL.
+pub(crate) fn row_bytes(row: &[Value]) -> u64 {
+    row.iter().map(|value| value.bin_len() + 1).sum()
+}
+
 /// A statement under way. Dropped before [`end`](Self::end), it leaves the link busy, which latches
 /// the connection.
 pub(crate) struct Call<'c> {
@@ -273,13 +278,13 @@ impl<'c> Call<'c> {
         prepared: &Prepared,
         rows: Vec<Vec<Value>>,
     ) -> Result<(), MySqlError> {
-        self.is_answered |= !rows.is_empty();
-        let bytes = rows.iter().flatten().map(Value::bin_len).sum::<u64>();
+        let bytes = rows.iter().map(|row| row_bytes(row)).sum::<u64>();
         // In one packet: the driver sends the types in the first one only.
         if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
-            return self.exec_bulk(sql, prepared, rows.into_iter()).await;
+            return self.exec_bulk(sql, prepared, rows.into_iter().map(Ok)).await;
         }
         for row in rows {
+            self.is_answered = true;
             let row = Params::Positional(row);
             let sent = self.conn().exec_drop(&prepared.statement, row).await;
             self.said(sql, sent)?;
@@ -287,19 +292,30 @@ impl<'c> Call<'c> {
         Ok(())
     }
 
-    /// The same by MariaDB's bulk protocol: for rows that go into one packet, and whose columns have
-    /// one type each.
+    /// The same by MariaDB's bulk protocol, for rows that go into one packet, and whose columns have
+    /// one type each. One that is an error is the last: those before it are sent.
     pub(crate) async fn exec_bulk(
         &mut self,
         sql: &str,
         prepared: &Prepared,
-        rows: impl Iterator<Item = Vec<Value>> + Send,
+        rows: impl Iterator<Item = Result<Vec<Value>, MySqlError>> + Send,
     ) -> Result<(), MySqlError> {
-        self.is_answered = true;
-        // As they are: of a mere list of values the driver would make another list.
-        let rows = rows.map(Params::Positional);
+        let (mut are_some, mut failed) = (false, None);
+        let rows = rows.map_while(|row| match row {
+            Ok(row) => {
+                are_some = true;
+                // As it is: of a mere list of values the driver would make another list.
+                Some(Params::Positional(row))
+            }
+            Err(error) => {
+                failed = Some(error);
+                None
+            }
+        });
         let sent = self.conn().exec_batch(&prepared.statement, rows).await;
-        self.said(sql, sent)
+        self.is_answered |= are_some;
+        self.said(sql, sent)?;
+        failed.map_or(Ok(()), Err)
     }
 
     /// A prepared statement was run so: it is taken out of the cache if the server has forgotten it.

@@ -5,13 +5,16 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use mysql_async::prelude::FromRow;
-use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol, Value};
+use mysql_async::{BinaryProtocol, Column, Params, Row, TextProtocol};
 
-use crate::batch::{BULK_ROWS, beside};
+use crate::call::row_bytes;
 use crate::connection::MySqlConnection;
 use crate::error::MySqlError;
 use crate::rows::{MySqlRows, convert};
 use crate::transaction::MySqlTransaction;
+
+/// Rows that go at once, where a statement is run for each of many.
+const CHUNK_ROWS: usize = 1_000;
 
 /// A statement that is known to be one: it was prepared.
 ///
@@ -123,33 +126,23 @@ impl<'c> Statements<'c> {
             call.leaves(prepared.leaves);
             let (limit, chunk_bytes) = (call.limit(false), call.chunk_bytes());
             let mut rows = rows.into_iter();
-            // The next chunk; and how it ends after that, if it does.
-            let mut gather = || {
-                let (mut chunk, mut bytes) = (Vec::new(), 0);
-                let ended = loop {
-                    if chunk.len() == BULK_ROWS || bytes >= chunk_bytes {
-                        break None;
-                    }
-                    match rows.next().map(|row| prepared.values(sql, row.into(), limit)) {
-                        None => break Some(Ok(())),
-                        Some(Err(error)) => break Some(Err(error)),
-                        Some(Ok(row)) => {
-                            bytes += row.iter().map(Value::bin_len).sum::<u64>();
-                            chunk.push(row);
-                        }
-                    }
-                };
-                (chunk, ended)
-            };
-            let (mut chunk, mut ended) = gather();
             loop {
-                let sending = call.exec_rows(sql, &prepared, chunk);
-                if let Some(ended) = ended {
-                    return sending.await.and(ended);
+                let (mut chunk, mut bytes) = (Vec::new(), 0);
+                let mut next = None;
+                while chunk.len() < CHUNK_ROWS && bytes < chunk_bytes {
+                    next = rows.next().map(|row| prepared.values(sql, row.into(), limit));
+                    let Some(Ok(row)) = next else { break };
+                    bytes += row_bytes(&row);
+                    chunk.push(row);
+                    next = None;
                 }
-                let (sent, next) = beside(sending, &mut gather).await;
-                sent?;
-                (chunk, ended) = next;
+                let is_full = chunk.len() == CHUNK_ROWS || bytes >= chunk_bytes;
+                call.exec_rows(sql, &prepared, chunk).await?;
+                match next {
+                    Some(Err(error)) => return Err(error),
+                    _ if !is_full => return Ok(()),
+                    _ => {}
+                }
             }
         }
         .await;

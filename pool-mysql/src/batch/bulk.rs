@@ -7,11 +7,6 @@
 //!
 //! Every MariaDB since 10.2 knows it. With something in between that does not, the driver sends each row
 //! for itself.
-//!
-//! The server is at one chunk while the next is made ([`beside`]).
-
-use std::future::poll_fn;
-use std::pin::pin;
 
 use mysql_async::Value as Sent;
 use pool_sql::Value;
@@ -19,27 +14,6 @@ use pool_sql::Value;
 /// So many rows go in bulk at once. With a quarter of that, waiting for each other is 3 % of the time;
 /// with 250, a quarter of it.
 pub(crate) const BULK_ROWS: usize = 16_000;
-
-/// Runs `sending`, and `make` once it waits, so that the two of them take as long as the longer one.
-pub(crate) async fn beside<T, N>(
-    sending: impl Future<Output = T>,
-    make: impl FnOnce() -> N,
-) -> (T, N) {
-    let mut sending = pin!(sending);
-    let (mut make, mut made) = (Some(make), None);
-    let sent = poll_fn(|cx| {
-        let polled = sending.as_mut().poll(cx);
-        if polled.is_pending()
-            && let Some(make) = make.take()
-        {
-            made = Some(make());
-        }
-        polled
-    })
-    .await;
-    let made = made.or_else(|| make.map(|make| make()));
-    (sent, made.expect("it is made once"))
-}
 
 /// Whether each column of the rows has one type, NULLs aside.
 pub(crate) fn is_uniform<V: Typed>(rows: &[impl AsRef<[V]>]) -> bool {
@@ -143,33 +117,10 @@ impl Typed for Value<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::cell::{Cell, RefCell};
-    use std::task::Poll;
-
     use pool_sql::ValueType;
 
     use super::*;
     use crate::values::encode::sent;
-
-    /// A call that waits for its answer `waits` times: what is made, is made once, in the first of
-    /// them; after the call, if there is none.
-    #[tokio::test]
-    async fn the_next_chunk_is_made_in_the_first_wait() {
-        for waits in 0..3 {
-            let (polls, made_at) = (Cell::new(0), RefCell::new(Vec::new()));
-            let sending = poll_fn(|cx| {
-                polls.set(polls.get() + 1);
-                if polls.get() > waits {
-                    return Poll::Ready("sent");
-                }
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            });
-            let make = || made_at.borrow_mut().push(polls.get());
-            assert_eq!(beside(sending, make).await, ("sent", ()));
-            assert_eq!((polls.get(), made_at.into_inner()), (waits + 1, vec![1]));
-        }
-    }
 
     #[test]
     fn one_type_for_each_column() {

@@ -9,7 +9,7 @@ use pool_sql::{BatchReport, Progress, Value, split_tail};
 use super::joins::joins;
 use super::limits::Limits;
 use super::plan::{Plan, Texts};
-use super::{beside, is_uniform, row_number};
+use super::{is_uniform, row_number};
 use crate::call::Call;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::transaction::MySqlTransaction;
@@ -39,22 +39,12 @@ pub(super) async fn write<'c, 'r>(
     let report = BatchReport::default();
     let mut writer = Writer { tx: &mut tx, plan, limits, texts, max_rows, report };
     let mut so_far = Progress::default();
-    let mut number = 0;
-    let mut chunks = std::iter::once(Ok(first)).chain(chunks).map(|chunk| {
-        let chunk = Chunk::new(plan, limits, chunk?, number)?;
-        number += chunk.len() as u64;
-        Ok::<_, MySqlError>(chunk)
-    });
     let done = async {
-        let mut next = chunks.next();
-        while let Some(chunk) = next {
+        for chunk in std::iter::once(Ok(first)).chain(chunks) {
             let chunk = chunk?;
-            let count = chunk.len();
-            let (sent, after) = beside(writer.chunk(chunk), || chunks.next()).await;
-            sent?;
-            so_far.add_chunk(count);
+            writer.chunk(&chunk).await?;
+            so_far.add_chunk(chunk.len());
             progress(so_far);
-            next = after;
         }
         Ok(writer.report)
     }
@@ -70,32 +60,6 @@ pub(super) async fn write<'c, 'r>(
     }
 }
 
-/// Rows that go at once.
-enum Chunk<R> {
-    /// Of an insert in bulk: each is converted as it is sent. To have them all converted before would
-    /// be to write and to read the allocations of thousands of rows once more.
-    Bulk(Vec<R>),
-    Rows(Vec<Vec<Sent>>),
-}
-
-impl<'r, R: AsRef<[Value<'r>]>> Chunk<R> {
-    /// `number` is that of the first row.
-    fn new(plan: Plan<'_>, limits: Limits, rows: Vec<R>, number: u64) -> Result<Self, MySqlError> {
-        if limits.is_mariadb && plan.key_width() == 0 && rows.len() > 1 && is_uniform(&rows) {
-            return Ok(Self::Bulk(rows));
-        }
-        let rows = rows.iter().zip(number..).map(|(row, number)| plan.row(row.as_ref(), number));
-        rows.collect::<Result<_, _>>().map(Self::Rows)
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Self::Bulk(rows) => rows.len(),
-            Self::Rows(rows) => rows.len(),
-        }
-    }
-}
-
 struct Writer<'t, 'c, 'p> {
     tx: &'t mut MySqlTransaction<'c>,
     plan: Plan<'p>,
@@ -106,38 +70,30 @@ struct Writer<'t, 'c, 'p> {
 }
 
 impl Writer<'_, '_, '_> {
-    async fn chunk<'r, R>(&mut self, chunk: Chunk<R>) -> Result<(), MySqlError>
-    where
-        R: AsRef<[Value<'r>]> + Send + Sync,
-    {
-        let mut rows = match chunk {
-            Chunk::Bulk(rows) => return self.insert(&rows).await,
-            Chunk::Rows(rows) => rows,
-        };
-        let is_joined = joins(self.tx, self.plan, &rows).await?;
+    async fn chunk<'r>(
+        &mut self,
+        chunk: &[impl AsRef<[Value<'r>]> + Sync],
+    ) -> Result<(), MySqlError> {
+        let (plan, is_update) = (self.plan, self.plan.key_width() > 0);
+        let numbered = chunk.iter().zip(self.report.rows..);
+        let sent = numbered.map(|(row, number)| plan.row(row.as_ref(), number));
+        if self.limits.is_mariadb && !is_update && chunk.len() > 1 && is_uniform(chunk) {
+            // Each row as it is sent: to have them all before would be to write and to read the
+            // allocations of thousands of rows once more.
+            return self.bulk(chunk.len(), sent).await;
+        }
+        let mut rows = sent.collect::<Result<Vec<_>, _>>()?;
+        let is_joined = joins(self.tx, plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
         if !is_joined && self.limits.is_mariadb && is_uniform(&rows) {
-            rows.iter_mut().for_each(|row| self.plan.turn(row));
-            return self.bulk(rows.len(), rows.into_iter()).await;
+            rows.iter_mut().for_each(|row| plan.turn(row));
+            return self.bulk(rows.len(), rows.into_iter().map(Ok)).await;
         }
         for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
             let rest = rows.split_off(count);
             self.statement(std::mem::replace(&mut rows, rest)).await?;
         }
         Ok(())
-    }
-
-    /// All rows in bulk; or those before one that does not fit, as is known only then.
-    async fn insert<'r, R>(&mut self, rows: &[R]) -> Result<(), MySqlError>
-    where
-        R: AsRef<[Value<'r>]> + Send + Sync,
-    {
-        let (plan, mut misfit) = (self.plan, None);
-        let sent = rows.iter().zip(self.report.rows..).map_while(|(row, number)| {
-            plan.row(row.as_ref(), number).map_err(|error| misfit = Some(error)).ok()
-        });
-        self.bulk(rows.len(), sent).await?;
-        misfit.map_or(Ok(()), Err)
     }
 
     /// All rows by one statement that has all of their values.
@@ -178,7 +134,7 @@ impl Writer<'_, '_, '_> {
     async fn bulk(
         &mut self,
         count: usize,
-        rows: impl Iterator<Item = Vec<Sent>> + Send,
+        rows: impl Iterator<Item = Result<Vec<Sent>, MySqlError>> + Send,
     ) -> Result<(), MySqlError> {
         let sql = self.texts.of(1)?;
         let mut call = self.call(&sql).await?;
