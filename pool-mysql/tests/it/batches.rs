@@ -43,7 +43,7 @@ impl Films {
 
     /// So many rows of an insert go at once, and are told of as progress.
     fn chunk(&self) -> u64 {
-        if self.place.is_mariadb { 16_000 } else { 1_000 }
+        if self.place.is_mariadb { 8_000 } else { 1_000 }
     }
 
     async fn connection(&self) -> MySqlGuard {

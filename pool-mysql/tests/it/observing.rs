@@ -296,6 +296,11 @@ async fn each_attempt_and_each_batch_is_a_transaction() {
         let twice = [[Value::I64(3)], [Value::I64(1)]];
         connection.insert_many(&plan, twice, |_| ()).await.unwrap_err();
         assert_eq!(ends.told(), ["-: rolled_back"]);
+        for misfit in [0, 1] {
+            let row = |n| [Value::F64(if n == misfit { f64::NAN } else { 1.0 })];
+            connection.insert_many(&plan, [0, 1].map(row), |_| ()).await.unwrap_err();
+            assert_eq!(ends.told(), ["-: rolled_back"], "known, though nothing may have been sent");
+        }
         let mut tx = connection.transaction().await.unwrap();
         tx.insert_many(&plan, [[Value::I64(3)]], |_| ()).await.unwrap();
         assert_eq!(ends.told(), [""; 0], "it is in one already");

@@ -159,6 +159,27 @@ async fn a_row_larger_than_a_packet_is_not_sent() {
     assert_eq!(connection.id(), before, "no connection was lost");
 }
 
+/// The driver tells a bulk's types in its first packet only, by the values that are not NULL there.
+#[tokio::test]
+async fn nulls_take_their_part_of_a_packet() {
+    let server = MariaDb::builder().setting("max_allowed_packet", "32K").start().unwrap();
+    let films = Films::on(&server).await;
+    let names: Vec<String> = (0..100).map(|n| format!("c{n}")).collect();
+    films.run(&format!("CREATE TABLE nulls{{}} (id int, {} int)", names.join(" int, "))).await;
+    let mut connection = films.connection().await;
+    let sql = films.name("INSERT INTO nulls{} VALUES (?");
+    let sql = format!("{sql}{})", ", ?".repeat(names.len()));
+    let rows = (0..2_000).map(|id| {
+        let other = if id % 500 < 450 { mysql_async::Value::NULL } else { (-7).into() };
+        let mut row = vec![other; 1 + names.len()];
+        row[0] = id.into();
+        mysql_async::Params::Positional(row)
+    });
+    soon(connection.exec_batch(&sql, rows)).await.unwrap();
+    let sql = films.name("SELECT sum(c0 + c99) FROM nulls{} WHERE id % 500 >= 450");
+    assert_eq!(ask::<i64>(&mut connection, &sql).await, 200 * -14);
+}
+
 /// More than 16 MiB goes in parts, if no single value is larger than a packet.
 #[tokio::test]
 async fn a_row_of_many_packets_is_stored() {
