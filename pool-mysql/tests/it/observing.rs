@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pool_mysql::pool_sql::{
-    Batch, ErrorCode, Insert, Outcome, Statement, StatementObserver, TransactionEnded, Value,
+    Batch, ErrorCode, Insert, OnConflict, Outcome, Statement, StatementObserver, TransactionEnded,
+    Value,
 };
 use pool_mysql::{MySqlErrorKind, MySqlPool, ScopedFutureExt};
 use pool_testkit::poll_times;
@@ -296,9 +297,10 @@ async fn each_attempt_and_each_batch_is_a_transaction() {
         let twice = [[Value::I64(3)], [Value::I64(1)]];
         connection.insert_many(&plan, twice, |_| ()).await.unwrap_err();
         assert_eq!(ends.told(), ["-: rolled_back"]);
+        let other = plan.clone().on_conflict(OnConflict::Ignore).unwrap(); // is not prepared yet
         for misfit in [0, 1] {
             let row = |n| [Value::F64(if n == misfit { f64::NAN } else { 1.0 })];
-            connection.insert_many(&plan, [0, 1].map(row), |_| ()).await.unwrap_err();
+            connection.insert_many(&other, [0, 1].map(row), |_| ()).await.unwrap_err();
             assert_eq!(ends.told(), ["-: rolled_back"], "known, though nothing may have been sent");
         }
         let mut tx = connection.transaction().await.unwrap();
