@@ -312,6 +312,7 @@ impl<'c> Call<'c> {
                 None
             }
         });
+        let rows = rows.fuse(); // the driver asks again after the end
         let sent = self.conn().exec_batch(&prepared.statement, rows).await;
         self.is_answered |= are_some;
         self.said(sql, sent)?;

@@ -138,6 +138,23 @@ where
     I: Iterator,
     I::Item: AsRef<[Value<'r>]>,
 {
+    /// Chunks from the next one on are as large as this says; a row's width stays as it was.
+    ///
+    /// ```
+    /// use pool_sql::{Chunker, Dialect, Value};
+    ///
+    /// let few = Chunker::new(Dialect::MySql, 1).max_rows(2);
+    /// let mut chunks = few.chunks((0..9).map(|n| [Value::from(n)]));
+    /// assert_eq!(chunks.next().unwrap()?.len(), 2);
+    /// chunks.limit(few.max_rows(5));
+    /// assert_eq!(chunks.next().unwrap()?.len(), 5);
+    /// assert_eq!(chunks.next().unwrap()?.len(), 2);
+    /// # Ok::<(), pool_sql::PlanError>(())
+    /// ```
+    pub fn limit(&mut self, chunker: Chunker) {
+        (self.limits.max_rows, self.limits.max_bytes) = (chunker.max_rows, chunker.max_bytes);
+    }
+
     /// The next row and its size.
     fn row(&mut self) -> Result<Option<(I::Item, usize)>, PlanError> {
         if self.held.is_some() {

@@ -11,7 +11,7 @@
 use mysql_async::Value as Sent;
 use pool_sql::Value;
 
-/// So many rows go in bulk at once. With 250 a batch takes a quarter longer, as client and server wait
+/// So many rows of an insert go in bulk at once. With 250 a batch takes a quarter longer, as client and server wait
 /// for each other, with 1,000 some hundredths; but to make a packet of 8,000 takes some milliseconds,
 /// in which the thread does nothing else.
 pub(super) const BULK_ROWS: usize = 8_000;
@@ -97,7 +97,7 @@ impl Typed for Sent {
     }
 }
 
-/// As [`sent`](crate::values::encode::sent) has it; what that refuses is of any type.
+/// As [`sent`](crate::values::encode::sent) has it, which knows the same variants.
 impl Typed for Value<'_> {
     fn typed(&self) -> Type {
         let kind = match self {

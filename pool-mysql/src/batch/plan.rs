@@ -20,18 +20,18 @@ pub(super) enum Plan<'p> {
 }
 
 impl Plan<'_> {
-    /// What is gathered of the rows, and how many of them one statement takes.
-    pub(super) fn chunker(self, limits: Limits) -> (Chunker, usize) {
-        let width = self.names().len();
-        let statement = match self {
-            Self::Insert(plan) => limits.of(plan.chunker(DIALECT), width),
-            Self::Update(plan) => limits.of(plan.chunker(DIALECT), width),
+    /// Groups rows into what one statement takes.
+    pub(super) fn chunker(self, limits: Limits) -> Chunker {
+        let chunker = match self {
+            Self::Insert(plan) => plan.chunker(DIALECT),
+            Self::Update(plan) => plan.chunker(DIALECT),
         };
-        let gathered = match self {
-            Self::Insert(_) if limits.is_mariadb => limits.of(statement.max_rows(BULK_ROWS), width),
-            _ => statement,
-        };
-        (gathered, statement.rows_per_statement())
+        limits.of(chunker, self.names().len())
+    }
+
+    /// Groups rows of an insert into what goes in bulk.
+    pub(super) fn bulk_chunker(self, limits: Limits) -> Chunker {
+        limits.of(self.chunker(limits).max_rows(BULK_ROWS), self.names().len())
     }
 
     /// The statement for so many rows.

@@ -29,22 +29,26 @@ pub(super) async fn write<'c, 'r>(
     rows: impl Rows<'r>,
     mut progress: impl FnMut(Progress) + Send,
 ) -> Result<BatchReport, MySqlError> {
-    let (chunker, max_rows) = plan.chunker(limits);
+    let (chunker, bulk_chunker) = (plan.chunker(limits), plan.bulk_chunker(limits));
     let mut texts = Texts::new(plan);
     texts.of(1)?; // a plan that lacks something sends nothing
     let mut chunks = chunker.chunks(rows);
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
-    let report = BatchReport::default();
+    let (max_rows, report) = (chunker.rows_per_statement(), BatchReport::default());
     let mut writer = Writer { tx: &mut tx, plan, limits, texts, max_rows, report };
     let mut so_far = Progress::default();
     let done = async {
-        for chunk in std::iter::once(Ok(first)).chain(chunks) {
+        let mut next = Some(Ok(first));
+        while let Some(chunk) = next {
             let chunk = chunk?;
-            writer.chunk(&chunk).await?;
+            // Only after one in bulk: else what is left of each is split into small statements.
+            let was_bulk = writer.chunk(&chunk).await?;
+            chunks.limit(if was_bulk { bulk_chunker } else { chunker });
             so_far.add_chunk(chunk.len());
             progress(so_far);
+            next = chunks.next();
         }
         Ok(writer.report)
     }
@@ -70,30 +74,33 @@ struct Writer<'t, 'c, 'p> {
 }
 
 impl Writer<'_, '_, '_> {
+    /// Whether it went in bulk, as an insert.
     async fn chunk<'r>(
         &mut self,
         chunk: &[impl AsRef<[Value<'r>]> + Sync],
-    ) -> Result<(), MySqlError> {
+    ) -> Result<bool, MySqlError> {
         let (plan, is_update) = (self.plan, self.plan.key_width() > 0);
         let numbered = chunk.iter().zip(self.report.rows..);
         let sent = numbered.map(|(row, number)| plan.row(row.as_ref(), number));
         if self.limits.is_mariadb && !is_update && chunk.len() > 1 && is_uniform(chunk) {
-            // Each row as it is sent: to have them all before would be to write and to read the
-            // allocations of thousands of rows once more.
-            return self.bulk(chunk.len(), sent).await;
+            // Not converted beforehand: another list of thousands of rows would only be written and
+            // read once more.
+            self.bulk(chunk.len(), sent).await?;
+            return Ok(true);
         }
         let mut rows = sent.collect::<Result<Vec<_>, _>>()?;
         let is_joined = joins(self.tx, plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
         if !is_joined && self.limits.is_mariadb && is_uniform(&rows) {
             rows.iter_mut().for_each(|row| plan.turn(row));
-            return self.bulk(rows.len(), rows.into_iter().map(Ok)).await;
+            self.bulk(rows.len(), rows.into_iter().map(Ok)).await?;
+            return Ok(false);
         }
         for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
             let rest = rows.split_off(count);
             self.statement(std::mem::replace(&mut rows, rest)).await?;
         }
-        Ok(())
+        Ok(false)
     }
 
     /// All rows by one statement that has all of their values.

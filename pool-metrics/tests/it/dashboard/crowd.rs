@@ -77,8 +77,9 @@ async fn a_crowd_does_not_hurt_the_pool() {
     });
     drop(pool.acquire().await.unwrap());
     // The pool's, the monitor's, the server's, and the server's own for its end.
-    until("all have begun", || tasks() == 4).await;
-    let (tasks_before, memory_before) = (tasks(), memory());
+    let tasks_before = 4;
+    until("all have begun", || tasks() == tasks_before).await;
+    let memory_before = memory();
 
     let mut crowd = JoinSet::new();
     (0..CROWD).for_each(|_| drop(crowd.spawn(ask(address))));
