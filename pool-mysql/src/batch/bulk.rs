@@ -11,9 +11,9 @@
 use mysql_async::Value as Sent;
 use pool_sql::Value;
 
-/// So many rows of an insert go in bulk at once. With 250 a batch takes a quarter longer, as client and server wait
-/// for each other, with 1,000 some hundredths; but to make a packet of 8,000 takes some milliseconds,
-/// in which the thread does nothing else.
+/// So many rows of an insert go in bulk at once. With 250 a batch takes a quarter longer, as client and
+/// server wait for each other, with 1,000 some hundredths; but to make a packet of 8,000 takes some
+/// milliseconds, in which the thread does nothing else.
 pub(super) const BULK_ROWS: usize = 8_000;
 
 /// Whether each column of the rows has one type, NULLs aside.
