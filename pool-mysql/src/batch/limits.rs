@@ -15,14 +15,11 @@ const OVERHEAD: u64 = 24;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) max_packet: u64,
-    /// It has the bulk protocol, and takes each value by its own type.
-    pub(super) is_mariadb: bool,
 }
 
 impl Limits {
     pub(super) fn of_server(server: &MySqlServer) -> Self {
-        let max_packet = server.max_allowed_packet.unwrap_or(SMALLEST_DEFAULT);
-        Self { max_packet, is_mariadb: server.is_mariadb }
+        Self { max_packet: server.max_allowed_packet.unwrap_or(SMALLEST_DEFAULT) }
     }
 
     /// Half of the packet is for what is as long as the number of values, a quarter for the rest, a
@@ -69,7 +66,7 @@ mod tests {
     fn a_small_packet_makes_small_chunks() {
         let rows = |max_packet, width| {
             let chunker = Chunker::new(Dialect::MySql, width);
-            Limits { max_packet, is_mariadb: false }.of(chunker, width).rows_per_statement()
+            Limits { max_packet }.of(chunker, width).rows_per_statement()
         };
         assert_eq!(rows(16 << 20, 3), 1_000);
         assert_eq!(rows(16 << 20, 1_000), 65);
@@ -79,7 +76,7 @@ mod tests {
 
     #[test]
     fn ids_are_parted_by_their_number_and_by_their_bytes() {
-        let limits = Limits { max_packet: 16 << 10, is_mariadb: false };
+        let limits = Limits { max_packet: 16 << 10 };
         let numbers: Vec<_> = (0..100).map(Value::I64).collect();
         let lengths = |ids: &[Value<'_>], count| {
             limits.parts(ids, count).iter().map(|ids| ids.len()).collect::<Vec<_>>()

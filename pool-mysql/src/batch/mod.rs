@@ -11,10 +11,10 @@
 //! | rows by their ids, or by their parents' | `.. IN (?, ..)`, 1,024 ids for each query |
 //!
 //! A chunk has at most 1,000 rows (an update's 250), 65,535 values, and 1 MiB of them; less where
-//! `max_allowed_packet` is small. After one of an insert that went in bulk, the next has at most 8,000
-//! rows; if that mixes types, it is several statements. What is left over is split into powers of
-//! two, and ids are repeated up to one, so that a plan has few statements, each prepared once per
-//! connection.
+//! `max_allowed_packet` is small. After one of an insert that went in bulk, the next may have 8,000
+//! rows, whatever the number of their values; if it mixes types, it is several statements. What is
+//! left over is split into powers of two, and ids are repeated up to one, so that a plan has few
+//! statements, each prepared once per connection.
 //!
 //! `ON DUPLICATE KEY UPDATE` takes the new values as `VALUES(column)`: MySQL would have another
 //! word for it since 8.0.20 and warns of this one, but MariaDB knows no other.

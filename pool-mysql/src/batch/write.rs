@@ -36,8 +36,9 @@ pub(super) async fn write<'c, 'r>(
     let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
 
     let mut tx = begin.await?;
+    let is_mariadb = tx.connection.server().is_mariadb;
     let (max_rows, report) = (chunker.rows_per_statement(), BatchReport::default());
-    let mut writer = Writer { tx: &mut tx, plan, limits, texts, max_rows, report };
+    let mut writer = Writer { tx: &mut tx, plan, limits, texts, is_mariadb, max_rows, report };
     let mut so_far = Progress::default();
     let done = async {
         let mut next = Some(Ok(first));
@@ -69,6 +70,8 @@ struct Writer<'t, 'c, 'p> {
     plan: Plan<'p>,
     limits: Limits,
     texts: Texts<'p>,
+    /// It has the bulk protocol, and takes each value by its own type.
+    is_mariadb: bool,
     max_rows: usize,
     report: BatchReport,
 }
@@ -82,7 +85,7 @@ impl Writer<'_, '_, '_> {
         let (plan, is_update) = (self.plan, self.plan.key_width() > 0);
         let numbered = chunk.iter().zip(self.report.rows..);
         let sent = numbered.map(|(row, number)| plan.row(row.as_ref(), number));
-        if self.limits.is_mariadb && !is_update && chunk.len() > 1 && is_uniform(chunk) {
+        if self.is_mariadb && !is_update && chunk.len() > 1 && is_uniform(chunk) {
             // Not converted beforehand: another list of thousands of rows would only be written and
             // read once more.
             self.bulk(chunk.len(), sent).await?;
@@ -91,7 +94,7 @@ impl Writer<'_, '_, '_> {
         let mut rows = sent.collect::<Result<Vec<_>, _>>()?;
         let is_joined = joins(self.tx, plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
-        if !is_joined && self.limits.is_mariadb && is_uniform(&rows) {
+        if !is_joined && self.is_mariadb && is_uniform(&rows) {
             rows.iter_mut().for_each(|row| plan.turn(row));
             self.bulk(rows.len(), rows.into_iter().map(Ok)).await?;
             return Ok(false);
@@ -113,7 +116,7 @@ impl Writer<'_, '_, '_> {
             }
             last => rows.into_iter().chain(last).flatten().collect(),
         };
-        if !self.limits.is_mariadb {
+        if !self.is_mariadb {
             // MySQL keeps the types of a statement's first values: a decimal that comes later would be
             // rounded to a double. As text each is read as what it says.
             values.iter_mut().for_each(as_text);

@@ -33,7 +33,6 @@ impl fmt::Display for Misfit {
 }
 
 /// The value as it is sent. What is copied is text and bytes, once.
-#[inline]
 pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
     let misfit = || Misfit(value.value_type());
     Ok(match value {
