@@ -281,7 +281,7 @@ impl<'c> Call<'c> {
         let bytes = rows.iter().map(|row| row_bytes(row)).sum::<u64>();
         // In one packet: the driver sends the types in the first one only.
         if rows.len() > 1 && bytes < self.max_packet as u64 / 2 && is_uniform(&rows) {
-            return self.exec_bulk(sql, prepared, rows.into_iter().map(Ok)).await;
+            return self.exec_bulk(sql, prepared, rows).await;
         }
         for row in rows {
             self.is_answered = true;
@@ -293,30 +293,18 @@ impl<'c> Call<'c> {
     }
 
     /// The same by MariaDB's bulk protocol, for rows that go into one packet, and whose columns have
-    /// one type each. One that is an error is the last: those before it are sent.
+    /// one type each.
     pub(crate) async fn exec_bulk(
         &mut self,
         sql: &str,
         prepared: &Prepared,
-        rows: impl Iterator<Item = Result<Vec<Value>, MySqlError>> + Send,
+        rows: Vec<Vec<Value>>,
     ) -> Result<(), MySqlError> {
-        let (mut are_some, mut failed) = (false, None);
-        let rows = rows.map_while(|row| match row {
-            Ok(row) => {
-                are_some = true;
-                // As it is: of a mere list of values the driver would make another list.
-                Some(Params::Positional(row))
-            }
-            Err(error) => {
-                failed = Some(error);
-                None
-            }
-        });
-        let rows = rows.fuse(); // the driver asks again after the end
+        self.is_answered = true;
+        // As they are: of a mere list of values the driver would make another list.
+        let rows = rows.into_iter().map(Params::Positional);
         let sent = self.conn().exec_batch(&prepared.statement, rows).await;
-        self.is_answered |= are_some;
-        self.said(sql, sent)?;
-        failed.map_or(Ok(()), Err)
+        self.said(sql, sent)
     }
 
     /// A prepared statement was run so: it is taken out of the cache if the server has forgotten it.

@@ -155,39 +155,63 @@ where
         (self.limits.max_rows, self.limits.max_bytes) = (chunker.max_rows, chunker.max_bytes);
     }
 
-    /// The next row and its size.
-    fn row(&mut self) -> Result<Option<(I::Item, usize)>, PlanError> {
-        if self.held.is_some() {
-            return Ok(self.held.take());
+    /// The next chunk of what `make` makes of each row, in one go; none after the first error.
+    ///
+    /// ```
+    /// use pool_sql::{Chunker, Dialect, PlanError, Value};
+    ///
+    /// let rows = (0..3).map(|n| [Value::from(n)]);
+    /// let mut chunks = Chunker::new(Dialect::MySql, 1).chunks(rows);
+    /// let sizes = chunks.next_of(|row| Ok::<_, PlanError>(row[0].size()));
+    /// assert_eq!(sizes, Some(Ok(vec![8, 8, 8])));
+    /// assert_eq!(chunks.next(), None);
+    /// ```
+    pub fn next_of<T, E: From<PlanError>>(
+        &mut self,
+        make: impl FnMut(I::Item) -> Result<T, E>,
+    ) -> Option<Result<Vec<T>, E>> {
+        if self.failed {
+            return None;
         }
-        let Some(row) = self.rows.next() else {
-            return Ok(None);
-        };
-        let values = row.as_ref();
-        if values.len() != self.limits.width {
-            let (wanted, found) = (self.limits.width, values.len());
-            return Err(PlanError::RowWidth { row: self.seen, wanted, found });
-        }
-        self.seen += 1;
-        let size = values.iter().map(|value| value.size()).sum();
-        Ok(Some((row, size)))
+        let chunk = self.chunk(make);
+        self.failed = chunk.is_err();
+        Some(chunk).filter(|chunk| chunk.as_ref().map_or(true, |rows| !rows.is_empty()))
     }
 
-    fn chunk(&mut self) -> Result<Vec<I::Item>, PlanError> {
-        let mut chunk = Vec::new();
+    fn chunk<T, E: From<PlanError>>(
+        &mut self,
+        mut make: impl FnMut(I::Item) -> Result<T, E>,
+    ) -> Result<Vec<T>, E> {
+        let mut chunk = Vec::with_capacity(self.rows.size_hint().0.min(self.limits.max_rows));
         let mut bytes = 0_usize;
+        if let Some((row, size)) = self.held.take() {
+            chunk.push(make(row)?);
+            bytes = size;
+        }
         while chunk.len() < self.limits.max_rows {
-            let Some((row, size)) = self.row()? else {
+            let Some(row) = self.rows.next() else {
                 break;
             };
+            let size = self.measure(&row)?;
             bytes = bytes.saturating_add(size);
             if bytes > self.limits.max_bytes && !chunk.is_empty() {
                 self.held = Some((row, size));
                 break;
             }
-            chunk.push(row);
+            chunk.push(make(row)?);
         }
         Ok(chunk)
+    }
+
+    /// The size of the next row, if it has the right width.
+    fn measure(&mut self, row: &I::Item) -> Result<usize, PlanError> {
+        let values = row.as_ref();
+        let (wanted, found) = (self.limits.width, values.len());
+        if found != wanted {
+            return Err(PlanError::RowWidth { row: self.seen, wanted, found });
+        }
+        self.seen += 1;
+        Ok(values.iter().map(|value| value.size()).sum())
     }
 }
 
@@ -199,17 +223,7 @@ where
     type Item = Result<Vec<I::Item>, PlanError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        match self.chunk() {
-            Ok(chunk) if chunk.is_empty() => None,
-            Ok(chunk) => Some(Ok(chunk)),
-            Err(error) => {
-                self.failed = true;
-                Some(Err(error))
-            }
-        }
+        self.next_of(Ok)
     }
 }
 

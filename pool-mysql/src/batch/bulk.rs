@@ -9,7 +9,6 @@
 //! for itself.
 
 use mysql_async::Value as Sent;
-use pool_sql::Value;
 
 /// So many rows of an insert go in bulk at once. With 250 a batch takes a quarter longer, as client and
 /// server wait for each other, with 1,000 some hundredths; but to make a packet of 8,000 takes some
@@ -17,111 +16,64 @@ use pool_sql::Value;
 pub(super) const BULK_ROWS: usize = 8_000;
 
 /// Whether each column of the rows has one type, NULLs aside.
-pub(crate) fn is_uniform<V: Typed>(rows: &[impl AsRef<[V]>]) -> bool {
-    let width = rows.first().map_or(0, |row| row.as_ref().len());
-    let mut columns = vec![Type::default(); width];
-    // Row by row, as they lie in memory.
-    width > 0
-        && rows.iter().map(AsRef::as_ref).all(|row| {
-            row.len() == width
-                && columns.iter_mut().zip(row).all(|(column, value)| column.takes(value.typed()))
-        })
-}
-
-/// The kind of these values, if they are of one; NULLs are of any.
-pub(super) fn kind<'v>(mut values: impl Iterator<Item = &'v Sent>) -> Option<Kind> {
-    let mut all = Kind::Any;
-    values.all(|value| all.takes(value.typed().kind)).then_some(all)
-}
-
-/// What a value is sent as; or what those of a column have been so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Type {
-    kind: Kind,
-    /// It needs the sign's bit for its size, which makes the driver call all of a column unsigned.
-    is_large: bool,
-    is_negative: bool,
-}
-
-impl Type {
-    fn takes(&mut self, other: Self) -> bool {
-        self.is_large |= other.is_large;
-        self.is_negative |= other.is_negative;
-        self.kind.takes(other.kind) && !(self.is_large && self.is_negative)
-    }
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Kind {
-    #[default]
-    Any,
-    Integer,
-    Bytes,
-    Double,
-    Float,
-    Date,
-    Time,
-}
-
-impl Kind {
-    /// Whether it is still one kind with this one.
-    fn takes(&mut self, of: Self) -> bool {
-        if of == Self::Any {
-            return true;
+pub(crate) fn is_uniform(rows: &[Vec<Sent>]) -> bool {
+    let mut columns = vec![Types::default(); rows.first().map_or(0, Vec::len)];
+    for row in rows {
+        if row.len() != columns.len() {
+            return false;
         }
-        let is_one = *self == Self::Any || *self == of;
-        *self = of;
-        is_one
+        columns.iter_mut().zip(row).for_each(|(column, value)| column.add(value));
     }
+    !columns.is_empty() && columns.into_iter().all(Types::is_one)
 }
 
-/// A value before it is sent, or as it is.
-pub(crate) trait Typed {
-    fn typed(&self) -> Type;
-}
+/// What values of a column are sent as: all that have come, as a set.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Types(u8);
 
-impl Typed for Sent {
-    fn typed(&self) -> Type {
-        let kind = match self {
-            Self::NULL => Kind::Any,
-            Self::Int(_) | Self::UInt(_) => Kind::Integer,
-            Self::Bytes(_) => Kind::Bytes,
-            Self::Double(_) => Kind::Double,
-            Self::Float(_) => Kind::Float,
-            Self::Date(..) => Kind::Date,
-            Self::Time(..) => Kind::Time,
+impl Types {
+    const INTEGER: u8 = 1;
+    const BYTES: u8 = 1 << 1;
+    const DOUBLE: u8 = 1 << 2;
+    const FLOAT: u8 = 1 << 3;
+    const DATE: u8 = 1 << 4;
+    const TIME: u8 = 1 << 5;
+    /// An integer that needs the sign's bit for its size, which makes the driver call all of a
+    /// column unsigned; and one that is negative.
+    const SIGNS: [u8; 2] = [1 << 6, 1 << 7];
+
+    pub(super) fn add(&mut self, value: &Sent) {
+        let [large, negative] = Self::SIGNS;
+        self.0 |= match value {
+            Sent::NULL => 0,
+            Sent::Int(0..) => Self::INTEGER,
+            Sent::Int(_) => Self::INTEGER | negative,
+            Sent::UInt(_) => Self::INTEGER | large,
+            Sent::Bytes(_) => Self::BYTES,
+            Sent::Double(_) => Self::DOUBLE,
+            Sent::Float(_) => Self::FLOAT,
+            Sent::Date(..) => Self::DATE,
+            Sent::Time(..) => Self::TIME,
         };
-        let is_large = matches!(self, Self::UInt(_));
-        let is_negative = matches!(self, Self::Int(number) if *number < 0);
-        Type { kind, is_large, is_negative }
     }
-}
 
-/// As [`sent`](crate::values::encode::sent) has it, which knows the same variants.
-impl Typed for Value<'_> {
-    fn typed(&self) -> Type {
-        let kind = match self {
-            Self::Bool(_) | Self::I64(_) | Self::U64(_) => Kind::Integer,
-            Self::F64(_) => Kind::Double,
-            Self::Text(_) | Self::Decimal(_) | Self::Json(_) | Self::Bytes(_) | Self::Uuid(_) => {
-                Kind::Bytes
-            }
-            Self::Timestamp(_) | Self::Date(_) => Kind::Date,
-            Self::Time(_) => Kind::Time,
-            _ => Kind::Any,
-        };
-        let is_large = matches!(self, Self::U64(number) if i64::try_from(*number).is_err());
-        let is_negative = matches!(self, Self::I64(number) if *number < 0);
-        Type { kind, is_large, is_negative }
+    /// Whether they are of one type to the server, NULLs aside.
+    pub(super) fn is_one(self) -> bool {
+        let [large, negative] = Self::SIGNS;
+        let signs = large | negative;
+        self.is_one_kind() && self.0 & signs != signs
+    }
+
+    /// The same, whatever the signs of integers.
+    pub(super) fn is_one_kind(self) -> bool {
+        let [large, negative] = Self::SIGNS;
+        (self.0 & !(large | negative)).count_ones() < 2
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use pool_sql::ValueType;
-
     use super::*;
-    use crate::values::encode::sent;
 
     #[test]
     fn one_type_for_each_column() {
@@ -136,29 +88,7 @@ mod tests {
         assert!(of(&[&small, &large]) && of(&[&small, &negative]));
         assert!(!of(&[&negative, &large]) && !of(&[&large, &Sent::NULL, &negative]));
         assert!(!of(&[&text, &small]) && !of(&[&date, &text]));
-        assert!(!is_uniform::<Sent>(&[] as &[Vec<Sent>]));
+        assert!(!is_uniform(&[]));
         assert!(!is_uniform(&[vec![small.clone()], vec![]]), "they are not of one width");
-    }
-
-    #[test]
-    fn a_value_has_the_type_it_is_sent_as() {
-        let numbers = [i64::MIN, -1, 0, i64::MAX].map(Value::I64);
-        let more = [0, i64::MAX as u64, 1 << 63, u64::MAX].map(Value::U64);
-        let others = [
-            Value::Null(ValueType::Text),
-            Value::Bool(true),
-            Value::F64(-0.5),
-            Value::Text("-7"),
-            Value::Decimal("7.5"),
-            Value::Json("[]"),
-            Value::Bytes(b"7"),
-            Value::Uuid([7; 16]),
-            Value::Timestamp(-1),
-            Value::Date(-1),
-            Value::Time(-1),
-        ];
-        for value in numbers.into_iter().chain(more).chain(others) {
-            assert_eq!(value.typed(), sent(value).unwrap().typed(), "{value:?}");
-        }
     }
 }

@@ -11,7 +11,7 @@
 use mysql_async::Value as Sent;
 use mysql_async::consts::ColumnType;
 
-use super::bulk::kind;
+use super::bulk::Types;
 use super::plan::{DIALECT, Plan};
 use crate::error::MySqlError;
 use crate::transaction::MySqlTransaction;
@@ -37,7 +37,9 @@ pub(super) async fn joins(
         let of = column.column_type();
         let is_key = at < plan.key_width();
         let mut values = rows.iter().map(|row| &row[at]);
-        kind(values.clone()).is_some()
+        let mut types = Types::default();
+        values.clone().for_each(|value| types.add(value));
+        types.is_one_kind()
             && !(cuts && has_fractions_beside_nulls(values.clone()))
             && values.all(|value| fits(value, of, is_key))
     }))

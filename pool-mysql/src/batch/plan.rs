@@ -8,7 +8,7 @@ use pool_sql::{Chunker, Dialect, Ident, Insert, PlanError, Update, Value};
 use super::bulk::BULK_ROWS;
 use super::limits::Limits;
 use crate::error::{MySqlError, MySqlErrorKind};
-use crate::values::encode::sent;
+use crate::values::encode::{Misfit, sent};
 
 pub(super) const DIALECT: Dialect = Dialect::MySql;
 
@@ -26,12 +26,12 @@ impl Plan<'_> {
             Self::Insert(plan) => plan.chunker(DIALECT),
             Self::Update(plan) => plan.chunker(DIALECT),
         };
-        limits.of(chunker, self.names().len())
+        limits.of(chunker, self.width())
     }
 
     /// Groups rows of an insert into what goes in bulk.
     pub(super) fn bulk_chunker(self, limits: Limits) -> Chunker {
-        limits.of(self.chunker(limits).max_rows(BULK_ROWS), self.names().len())
+        limits.of(self.chunker(limits).max_rows(BULK_ROWS), self.width())
     }
 
     /// The statement for so many rows.
@@ -51,6 +51,14 @@ impl Plan<'_> {
         }
     }
 
+    /// How many values a row has.
+    pub(super) fn width(self) -> usize {
+        match self {
+            Self::Insert(plan) => plan.column_names().len(),
+            Self::Update(plan) => plan.names().count(),
+        }
+    }
+
     /// How many of a row's values find the row.
     pub(super) fn key_width(self) -> usize {
         match self {
@@ -63,14 +71,20 @@ impl Plan<'_> {
     pub(super) fn row(self, values: &[Value<'_>], number: u64) -> Result<Vec<Sent>, MySqlError> {
         let mut row = Vec::with_capacity(values.len());
         for (at, value) in values.iter().enumerate() {
-            row.push(sent(*value).map_err(|misfit| {
-                let names = self.names();
-                let name = names.get(at).map_or("?", Ident::as_str);
-                let text = format!("row {number}, column `{name}`: {misfit}");
-                MySqlError::text(MySqlErrorKind::Type, text)
-            })?);
+            match sent(*value) {
+                Ok(value) => row.push(value),
+                Err(misfit) => return Err(self.unfit(number, at, misfit)),
+            }
         }
         Ok(row)
+    }
+
+    #[cold]
+    fn unfit(self, row: u64, at: usize, misfit: Misfit) -> MySqlError {
+        let names = self.names();
+        let name = names.get(at).map_or("?", Ident::as_str);
+        let text = format!("row {row}, column `{name}`: {misfit}");
+        MySqlError::text(MySqlErrorKind::Type, text)
     }
 
     /// The values in the order of the statement for one row, from that of a row.

@@ -4,12 +4,14 @@ use std::future::Future;
 use std::sync::Arc;
 
 use mysql_async::{BinaryProtocol, Params, Value as Sent};
+use pool_sql::chunk::Chunks;
 use pool_sql::{BatchReport, Progress, Value, split_tail};
 
+use super::bulk::Types;
 use super::joins::joins;
 use super::limits::Limits;
 use super::plan::{Plan, Texts};
-use super::{is_uniform, row_number};
+use super::row_number;
 use crate::call::Call;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::transaction::MySqlTransaction;
@@ -33,7 +35,9 @@ pub(super) async fn write<'c, 'r>(
     let mut texts = Texts::new(plan);
     texts.of(1)?; // a plan that lacks something sends nothing
     let mut chunks = chunker.chunks(rows);
-    let Some(first) = chunks.next().transpose()? else { return Ok(BatchReport::default()) };
+    let Some(first) = next_chunk(&mut chunks, plan, 0).transpose()? else {
+        return Ok(BatchReport::default());
+    };
 
     let mut tx = begin.await?;
     let is_mariadb = tx.connection.server().is_mariadb;
@@ -41,15 +45,15 @@ pub(super) async fn write<'c, 'r>(
     let mut writer = Writer { tx: &mut tx, plan, limits, texts, is_mariadb, max_rows, report };
     let mut so_far = Progress::default();
     let done = async {
-        let mut next = Some(Ok(first));
+        let mut next = Some(first);
         while let Some(chunk) = next {
-            let chunk = chunk?;
+            let count = chunk.rows.len();
             // Only after one in bulk: else what is left of each is split into small statements.
-            let was_bulk = writer.chunk(&chunk).await?;
+            let was_bulk = writer.chunk(chunk).await?;
             chunks.limit(if was_bulk { bulk_chunker } else { chunker });
-            so_far.add_chunk(chunk.len());
+            so_far.add_chunk(count);
             progress(so_far);
-            next = chunks.next();
+            next = next_chunk(&mut chunks, plan, writer.report.rows).transpose()?;
         }
         Ok(writer.report)
     }
@@ -65,6 +69,30 @@ pub(super) async fn write<'c, 'r>(
     }
 }
 
+/// Some rows as they are sent.
+struct Chunk {
+    rows: Vec<Vec<Sent>>,
+    is_uniform: bool,
+}
+
+/// The next chunk, the first row of which has this number. Rows are converted as they come: a list of
+/// thousands of them is not written and read twice.
+fn next_chunk<'r, I: Rows<'r>>(
+    chunks: &mut Chunks<'r, I>,
+    plan: Plan<'_>,
+    from: u64,
+) -> Option<Result<Chunk, MySqlError>> {
+    let (mut columns, mut number) = (vec![Types::default(); plan.width()], from);
+    let rows = chunks.next_of(|row| {
+        let row = plan.row(row.as_ref(), number)?;
+        columns.iter_mut().zip(&row).for_each(|(column, value)| column.add(value));
+        number += 1;
+        Ok(row)
+    })?;
+    let is_uniform = columns.into_iter().all(Types::is_one);
+    Some(rows.map(|rows| Chunk { rows, is_uniform }))
+}
+
 struct Writer<'t, 'c, 'p> {
     tx: &'t mut MySqlTransaction<'c>,
     plan: Plan<'p>,
@@ -78,26 +106,17 @@ struct Writer<'t, 'c, 'p> {
 
 impl Writer<'_, '_, '_> {
     /// Whether it went in bulk, as an insert.
-    async fn chunk<'r>(
-        &mut self,
-        chunk: &[impl AsRef<[Value<'r>]> + Sync],
-    ) -> Result<bool, MySqlError> {
-        let (plan, is_update) = (self.plan, self.plan.key_width() > 0);
-        let numbered = chunk.iter().zip(self.report.rows..);
-        let sent = numbered.map(|(row, number)| plan.row(row.as_ref(), number));
-        if self.is_mariadb && !is_update && chunk.len() > 1 && is_uniform(chunk) {
-            // Not converted beforehand: another list of thousands of rows would only be written and
-            // read once more.
-            self.bulk(chunk.len(), sent).await?;
-            return Ok(true);
+    async fn chunk(&mut self, chunk: Chunk) -> Result<bool, MySqlError> {
+        let (plan, Chunk { mut rows, is_uniform }) = (self.plan, chunk);
+        let (is_update, in_bulk) = (plan.key_width() > 0, self.is_mariadb && is_uniform);
+        if in_bulk && !is_update && rows.len() > 1 {
+            return self.bulk(rows).await.map(|()| true);
         }
-        let mut rows = sent.collect::<Result<Vec<_>, _>>()?;
         let is_joined = joins(self.tx, plan, &rows).await?;
         // An update in bulk is one for each row all the same, to the server.
-        if !is_joined && self.is_mariadb && is_uniform(&rows) {
+        if in_bulk && !is_joined {
             rows.iter_mut().for_each(|row| plan.turn(row));
-            self.bulk(rows.len(), rows.into_iter().map(Ok)).await?;
-            return Ok(false);
+            return self.bulk(rows).await.map(|()| false);
         }
         for count in split_tail(rows.len(), if is_joined { self.max_rows } else { 1 }) {
             let rest = rows.split_off(count);
@@ -141,12 +160,8 @@ impl Writer<'_, '_, '_> {
     }
 
     /// All rows, each column of which has one type, by the statement for one of them.
-    async fn bulk(
-        &mut self,
-        count: usize,
-        rows: impl Iterator<Item = Result<Vec<Sent>, MySqlError>> + Send,
-    ) -> Result<(), MySqlError> {
-        let sql = self.texts.of(1)?;
+    async fn bulk(&mut self, rows: Vec<Vec<Sent>>) -> Result<(), MySqlError> {
+        let (count, sql) = (rows.len(), self.texts.of(1)?);
         let mut call = self.call(&sql).await?;
         let done = async {
             let prepared = call.prepared_own(&sql).await?;

@@ -33,6 +33,7 @@ impl fmt::Display for Misfit {
 }
 
 /// The value as it is sent. What is copied is text and bytes, once.
+#[inline]
 pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
     let misfit = || Misfit(value.value_type());
     Ok(match value {
@@ -47,14 +48,22 @@ pub(crate) fn sent(value: Value<'_>) -> Result<Sent, Misfit> {
         }
         Value::Bytes(bytes) => Sent::Bytes(bytes.to_vec()),
         Value::Uuid(bytes) => Sent::Bytes(bytes.to_vec()),
-        Value::Timestamp(micros) => timestamp(micros).ok_or_else(misfit)?,
-        Value::Date(days) => {
-            let (year, month, day) = from_days(days).ok_or_else(misfit)?;
-            Sent::Date(year, month, day, 0, 0, 0, 0)
-        }
-        Value::Time(micros) if micros.unsigned_abs() <= LONGEST_TIME as u64 => time(micros),
-        _ => return Err(misfit()),
+        other => return of_calendar(other).ok_or_else(misfit),
     })
+}
+
+/// Apart, and not inlined: else their many small fields are what every value is moved by.
+#[inline(never)]
+fn of_calendar(value: Value<'_>) -> Option<Sent> {
+    match value {
+        Value::Timestamp(micros) => timestamp(micros),
+        Value::Date(days) => {
+            let (year, month, day) = from_days(days)?;
+            Some(Sent::Date(year, month, day, 0, 0, 0, 0))
+        }
+        Value::Time(micros) if micros.unsigned_abs() <= LONGEST_TIME as u64 => Some(time(micros)),
+        _ => None,
+    }
 }
 
 fn timestamp(micros: i64) -> Option<Sent> {

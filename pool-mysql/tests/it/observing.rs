@@ -297,11 +297,15 @@ async fn each_attempt_and_each_batch_is_a_transaction() {
         let twice = [[Value::I64(3)], [Value::I64(1)]];
         connection.insert_many(&plan, twice, |_| ()).await.unwrap_err();
         assert_eq!(ends.told(), ["-: rolled_back"]);
-        let other = plan.clone().on_conflict(OnConflict::Ignore).unwrap(); // is not prepared yet
-        for misfit in [0, 1] {
+        let again = plan.clone().on_conflict(OnConflict::Ignore).unwrap();
+        for (misfit, end) in [(0, &[][..]), (999, &[]), (1_000, &["-: rolled_back"])] {
             let row = |n| [Value::F64(if n == misfit { f64::NAN } else { 1.0 })];
-            connection.insert_many(&other, [0, 1].map(row), |_| ()).await.unwrap_err();
-            assert_eq!(ends.told(), ["-: rolled_back"], "known, though nothing may have been sent");
+            connection.insert_many(&again, (0..2_000).map(row), |_| ()).await.unwrap_err();
+            assert_eq!(
+                ends.told(),
+                end,
+                "{misfit}: the first thousand are looked at before it begins"
+            );
         }
         let mut tx = connection.transaction().await.unwrap();
         tx.insert_many(&plan, [[Value::I64(3)]], |_| ()).await.unwrap();
