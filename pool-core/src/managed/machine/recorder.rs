@@ -75,45 +75,123 @@ pub(crate) enum Event {
 }
 
 #[derive(Debug)]
+#[repr(C)] // what every note writes is first
 pub(crate) struct Recorder {
-    ring: Vec<(Time, Event)>,
-    capacity: usize,
-    /// Where the oldest lies, once the ring is full.
-    oldest: usize,
-    overwritten: u64,
-    /// The settings that events in the ring tell of, by the number of the event.
+    /// How many events there were, and so the number of the next.
+    noted: u64,
+    /// Where that goes in the ring.
+    next: usize,
+    /// The last events: when each was, and which, as [`pack`] has it. Small, since the ring's lines
+    /// travel between the cores of all who use the pool.
+    ring: Vec<[u64; 2]>,
+    /// Those of them that are not packed, by their numbers.
+    aside: VecDeque<(u64, Event)>,
+    /// The settings that they tell of, by the number of the event.
     tunings: VecDeque<(u64, Arc<Tuning>)>,
 }
 
 impl Recorder {
     pub(crate) fn new(capacity: usize) -> Self {
-        let (ring, tunings) = (Vec::with_capacity(capacity), VecDeque::new());
-        Self { ring, capacity, oldest: 0, overwritten: 0, tunings }
+        let (aside, tunings) = (VecDeque::new(), VecDeque::new());
+        Self { noted: 0, next: 0, ring: vec![[0; 2]; capacity], aside, tunings }
     }
 
     /// Notes other settings, and forgets those whose event was overwritten.
     pub(crate) fn note_tuning(&mut self, now: Time, tuning: &Arc<Tuning>) {
-        let number = self.overwritten + self.ring.len() as u64;
+        let number = self.noted;
         self.note(now, Event::Retune(number));
         self.tunings.push_back((number, tuning.clone()));
-        self.tunings.retain(|(number, _)| *number >= self.overwritten);
+        let overwritten = self.overwritten();
+        self.tunings.retain(|(number, _)| *number >= overwritten);
     }
 
     #[inline]
     pub(crate) fn note(&mut self, now: Time, event: Event) {
-        if self.ring.len() < self.capacity {
-            return self.ring.push((now, event));
-        }
-        self.overwritten += 1;
-        if let Some(place) = self.ring.get_mut(self.oldest) {
-            *place = (now, event);
-            self.oldest = if self.oldest + 1 < self.capacity { self.oldest + 1 } else { 0 };
+        let packed = pack(now, event).unwrap_or_else(|| self.set_aside(event));
+        self.noted += 1;
+        if let Some(place) = self.ring.get_mut(self.next) {
+            *place = [now.0, packed];
+            self.next = if self.next + 1 < self.ring.len() { self.next + 1 } else { 0 };
         }
     }
 
+    /// Keeps an event beside the ring, as long as its place is not overwritten, or little longer.
+    #[cold]
+    fn set_aside(&mut self, event: Event) -> u64 {
+        let capacity = self.ring.len() as u64;
+        while self.aside.front().is_some_and(|(number, _)| number + capacity <= self.noted) {
+            self.aside.pop_front();
+        }
+        if capacity > 0 {
+            self.aside.push_back((self.noted, event));
+        }
+        ASIDE
+    }
+
+    fn overwritten(&self) -> u64 {
+        self.noted.saturating_sub(self.ring.len() as u64)
+    }
+
     fn events(&self) -> Vec<(Time, Event)> {
-        let (later, earlier) = self.ring.split_at(self.oldest);
-        [earlier, later].concat()
+        let (first, (later, earlier)) = (self.overwritten(), self.ring.split_at(self.next));
+        let unused = self.ring.len() - (self.noted - first) as usize;
+        let kept = earlier.iter().chain(later).skip(unused);
+        let mut aside = self.aside.iter().skip_while(|(number, _)| *number < first);
+        let event = |[at, packed]: &[u64; 2]| {
+            let at = Time(*at);
+            let unpacked = unpack(at, *packed).or_else(|| aside.next().map(|(_, event)| *event));
+            (at, unpacked.expect("what is not packed is kept beside"))
+        };
+        kept.map(event).collect()
+    }
+}
+
+/// Not packed, but beside the ring.
+const ASIDE: u64 = 0;
+const ACQUIRE: u64 = 1;
+/// With the slot.
+const RELEASE: u64 = 2;
+/// With how long ago it began, and how long it may wait.
+const ENQUEUE: u64 = 3;
+/// Which of these it is.
+const KIND: u32 = 2;
+/// In nanoseconds: 4 ms.
+const AGO: u32 = 22;
+/// In nanoseconds: 18 minutes; the largest number is without limit.
+const MAY_WAIT: u32 = 64 - AGO - KIND;
+const FOREVER: u64 = (1 << MAY_WAIT) - 1;
+
+/// An event as one number, if it is one of the three that nearly all are, and not out of the ordinary.
+#[inline]
+fn pack(now: Time, event: Event) -> Option<u64> {
+    match event {
+        Event::Acquire => Some(ACQUIRE),
+        Event::Release { slot, verdict: Verdict::Clean } => Some((slot as u64) << KIND | RELEASE),
+        Event::Enqueue { since, deadline, ticket: None } => {
+            let ago = now.0.checked_sub(since.0).filter(|ago| *ago < 1 << AGO)?;
+            let may_wait = match deadline {
+                Time::NEVER => FOREVER,
+                _ => deadline.0.checked_sub(since.0).filter(|wait| *wait < FOREVER)?,
+            };
+            Some(may_wait << AGO << KIND | ago << KIND | ENQUEUE)
+        }
+        _ => None,
+    }
+}
+
+/// The event that was packed, unless it is beside the ring.
+fn unpack(now: Time, packed: u64) -> Option<Event> {
+    let rest = packed >> KIND;
+    match packed & ((1 << KIND) - 1) {
+        ACQUIRE => Some(Event::Acquire),
+        RELEASE => Some(Event::Release { slot: rest as SlotKey, verdict: Verdict::Clean }),
+        ENQUEUE => {
+            let (ago, may_wait) = (rest & ((1 << AGO) - 1), rest >> AGO);
+            let since = Time(now.0 - ago);
+            let deadline = if may_wait == FOREVER { Time::NEVER } else { since.after(may_wait) };
+            Some(Event::Enqueue { since, deadline, ticket: None })
+        }
+        _ => None,
     }
 }
 
@@ -138,7 +216,7 @@ impl Recording {
             seed,
             events: state.recorder.events(),
             tunings: state.recorder.tunings.clone(),
-            overwritten: state.recorder.overwritten,
+            overwritten: state.recorder.overwritten(),
             end: state.digest(),
         }
     }
@@ -384,8 +462,47 @@ mod tests {
             (0..7).for_each(|at| recorder.note(Time(at), Event::Tick));
             let times: Vec<_> = recorder.events().into_iter().map(|(at, _)| at.0).collect();
             assert_eq!(times, kept.clone().collect::<Vec<_>>(), "{capacity}");
-            assert_eq!(recorder.overwritten, kept.start);
-            assert_eq!(recorder.ring.len(), times.len());
+            assert_eq!(recorder.overwritten(), kept.start);
+            assert!(recorder.aside.len() <= capacity);
+        }
+    }
+
+    #[test]
+    fn what_is_packed_and_what_is_not_come_out_as_they_were() {
+        let now = Time(1 << 40);
+        let enqueue = |ago: u64, may_wait: u64, ticket| {
+            let since = Time(now.0 - ago);
+            Event::Enqueue { since, deadline: since.after(may_wait), ticket }
+        };
+        let packed = [
+            Event::Acquire,
+            Event::Release { slot: 0, verdict: Verdict::Clean },
+            Event::Release { slot: 1 << 40, verdict: Verdict::Clean },
+            enqueue(0, 0, None),
+            enqueue((1 << AGO) - 1, FOREVER - 1, None),
+            enqueue(1, u64::MAX, None),
+        ];
+        let dirty = Verdict::Dirty(Cause::Upkeep);
+        let not = [
+            Event::Tick,
+            Event::Release { slot: 3, verdict: dirty },
+            enqueue(1 << AGO, 1, None),
+            enqueue(1, FOREVER, None),
+            enqueue(1, 1, Some(7)),
+            Event::Enqueue { since: Time(now.0 + 1), deadline: Time(now.0 + 2), ticket: None },
+            Event::Enqueue { since: now, deadline: Time(now.0 - 1), ticket: None },
+        ];
+        assert!(packed.iter().all(|event| pack(now, *event).is_some()));
+        assert!(not.iter().all(|event| pack(now, *event).is_none()));
+        for capacity in 1..20 {
+            let mut recorder = Recorder::new(capacity);
+            let mut noted = Vec::new();
+            for n in 0..100 {
+                let event = [packed[n % 6], not[n % 7]][n / 3 % 2];
+                recorder.note(now, event);
+                noted.push((now, event));
+                assert_eq!(recorder.events(), noted[noted.len().saturating_sub(capacity)..]);
+            }
         }
     }
 
