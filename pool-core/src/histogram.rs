@@ -70,6 +70,11 @@ impl Histogram {
         self.max = self.max.max(nanos);
     }
 
+    /// Adds so many durations of zero.
+    pub(crate) fn record_zeros(&mut self, count: u64) {
+        self.buckets[0] += count;
+    }
+
     /// Takes back a duration that was recorded.
     pub(crate) fn forget_nanos(&mut self, nanos: u64) {
         self.buckets[index(nanos)] -= 1;

@@ -49,9 +49,8 @@ impl<M: Manager> Shared<M> {
     pub(crate) fn statistics(&self) -> Statistics {
         let now = self.now();
         let (snapshot, times) = self.read(|state| {
-            let (on_their_way, mut times) = (state.on_their_way(), state.times.clone());
-            on_their_way.iter().for_each(|slot| times.wait.forget_nanos(slot.wait));
-            (snapshot(&self.name, state, &on_their_way, now), times)
+            let on_their_way = state.on_their_way();
+            (snapshot(&self.name, state, &on_their_way, now), state.times(&on_their_way))
         });
         Statistics {
             snapshot,
@@ -216,7 +215,7 @@ fn group(held: Vec<Held>) -> Vec<Holder> {
 
 fn snapshot<P>(name: &str, state: &State<P>, on_their_way: &[&Slot], now: Time) -> Snapshot {
     let count = |phase| state.count(phase) as u32;
-    let mut counts = state.counts;
+    let mut counts = state.counts();
     on_their_way.iter().for_each(|slot| slot.uncount(&mut counts));
     Snapshot {
         name: name.to_owned(),

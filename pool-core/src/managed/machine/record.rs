@@ -122,7 +122,7 @@ impl Slot {
     }
 
     /// Comes into a phase.
-    pub(super) fn enter(&mut self, phase: Phase, now: Time, phases: &mut [usize; 6]) {
+    pub(super) fn enter(&mut self, phase: Phase, now: Time, phases: &mut [u32; 6]) {
         phases[self.phase as usize] -= 1;
         phases[phase as usize] += 1;
         (self.phase, self.since) = (phase, now);

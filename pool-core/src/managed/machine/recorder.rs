@@ -369,7 +369,7 @@ impl<P> State<P> {
             self.suspended,
             self.closed,
             self.backoff,
-            self.counts
+            self.counts()
         )
     }
 
@@ -379,7 +379,7 @@ impl<P> State<P> {
     /// The first thing that is not.
     pub(crate) fn check(&self) -> Result<(), String> {
         let mut phases = [0; 6];
-        self.slots.iter().for_each(|(_, slot)| phases[slot.phase as usize] += 1);
+        self.slots.iter().for_each(|(_, slot)| phases[slot.phase as usize] += 1_u32);
         if phases != self.phases {
             return Err(format!("phases are {phases:?}, counted {:?}", self.phases));
         }

@@ -22,12 +22,15 @@ use crate::{Activity, Histogram};
 pub(crate) struct State<P> {
     /// When the present event happens.
     pub(crate) now: Time,
+    /// Checkouts that did not have to wait: no more is noted of most.
+    at_once: u64,
+    pub(super) idle: VecDeque<(SlotKey, P)>,
+    next_ticket: u64,
+    pub(super) phases: [u32; 6],
+    pub(crate) recorder: Recorder,
+    pub(super) slots: Slab<Slot>,
     /// When the maintenance task looks next.
     pub(super) alarm: Time,
-    next_ticket: u64,
-    pub(super) idle: VecDeque<(SlotKey, P)>,
-    pub(super) slots: Slab<Slot>,
-    pub(super) phases: [usize; 6],
     /// There is a runtime to work on.
     pub(crate) bound: bool,
     pub(crate) suspended: bool,
@@ -42,9 +45,10 @@ pub(crate) struct State<P> {
     pub(super) waiters: Waiters<P>,
     pub(super) backoff: Backoff,
     pub(crate) tuning: Tuning,
-    pub(crate) recorder: Recorder,
-    pub(crate) counts: Counts,
-    pub(crate) times: Times,
+    /// Without what follows from other numbers: see [`counts`](Self::counts).
+    pub(super) counts: Counts,
+    /// Waits of those who had to.
+    pub(super) times: Times,
     pub(super) next_id: u64,
     /// When a ping failed last.
     pub(super) failed_at: Option<Time>,
@@ -83,6 +87,7 @@ impl<P> State<P> {
             phases: [0; 6],
             waiters: Waiters::new(),
             next_ticket: 0,
+            at_once: 0,
             next_id: 0,
             generation: 0,
             epoch: 0,
@@ -381,11 +386,13 @@ impl<P> State<P> {
         slot.leak_reported = false;
         let (miss, wait) = (std::mem::take(&mut slot.fresh), waited.unwrap_or(0));
         (slot.miss, slot.waited, slot.wait) = (miss, waited.is_some(), wait);
-        self.counts.acquired += 1;
-        self.counts.waited += u64::from(waited.is_some());
-        self.counts.misses += u64::from(miss);
-        self.counts.hits += u64::from(!miss);
-        self.times.wait.record_nanos(wait);
+        match waited {
+            None => self.at_once += 1,
+            Some(waited) => self.times.wait.record_nanos(waited),
+        }
+        if miss {
+            self.counts.misses += 1;
+        }
         self.wind(self.now.after(self.tuning.leak_after));
     }
 
@@ -419,7 +426,7 @@ impl<P> State<P> {
     }
 
     pub(crate) fn count(&self, phase: Phase) -> usize {
-        self.phases[phase as usize]
+        self.phases[phase as usize] as usize
     }
 
     /// Connections that may yet serve somebody.
@@ -463,10 +470,29 @@ impl<P> State<P> {
     /// Takes a checkout out of the counts; true if it was the connection's first.
     pub(super) fn uncount_acquired(&mut self, key: SlotKey) -> bool {
         let slot = &mut self.slots[key];
-        slot.uncount(&mut self.counts);
-        self.times.wait.forget_nanos(slot.wait);
+        if slot.waited {
+            self.times.wait.forget_nanos(slot.wait);
+        } else {
+            self.at_once -= 1;
+        }
+        self.counts.misses -= u64::from(slot.miss);
         slot.fresh = slot.miss;
         slot.miss
+    }
+
+    /// What has happened so far.
+    pub(crate) fn counts(&self) -> Counts {
+        let waited = self.times.wait.count();
+        let acquired = self.at_once + waited;
+        Counts { acquired, waited, hits: acquired - self.counts.misses, ..self.counts }
+    }
+
+    /// How long things took so far, without what these took who have not come for it yet.
+    pub(crate) fn times(&self, on_their_way: &[&Slot]) -> Times {
+        let mut times = self.times.clone();
+        on_their_way.iter().for_each(|slot| times.wait.forget_nanos(slot.wait));
+        times.wait.record_zeros(self.at_once);
+        times
     }
 
     pub(super) fn count_refused(&mut self, why: Refusal) {
