@@ -75,10 +75,11 @@ pub struct PoolConfig {
     pub validation: Validation,
     /// Which idle connection is taken. Default: the last one returned.
     pub reuse: Reuse,
-    /// The pause after a first failed connect; it doubles with each further one. Default: 10 ms.
+    /// The pause after a first failed connect; it doubles with each further one, and is up to half
+    /// shorter by chance. Default: 10 ms.
     #[cfg_attr(feature = "serde", serde(with = "human"))]
     pub backoff_base: Duration,
-    /// The longest such pause. Default: 1 s.
+    /// The longest such pause; where it is reached, chance takes a twentieth at most. Default: 1 s.
     #[cfg_attr(feature = "serde", serde(with = "human"))]
     pub backoff_cap: Duration,
     /// A connection held for longer is reported once, with who holds it. Default: none.

@@ -28,7 +28,10 @@ pub(crate) struct Backoff {
 impl Backoff {
     fn failed(&mut self, now: Time, permanent: bool, tuning: &Tuning, rng: &mut fastrand::Rng) {
         let doubled = tuning.backoff_base.saturating_mul(1 << self.failures.min(32));
-        let pause = doubled.min(tuning.backoff_cap) as f64 * (0.5 + 0.5 * rng.f64());
+        // At the cap hardly less than it, or there are a third more attempts than the cap says; what
+        // has come before has set the pools of a fleet apart.
+        let jitter = if doubled < tuning.backoff_cap { 0.5 } else { 0.05 };
+        let pause = doubled.min(tuning.backoff_cap) as f64 * (1.0 - jitter * rng.f64());
         self.failures = self.failures.saturating_add(1);
         self.permanent_until = permanent.then(|| now.after(REMEMBER));
         self.quiet_until = permanent.then(|| now.after(QUIET));
