@@ -182,7 +182,9 @@ where
         &mut self,
         mut make: impl FnMut(I::Item) -> Result<T, E>,
     ) -> Result<Vec<T>, E> {
-        let mut chunk = Vec::with_capacity(self.rows.size_hint().0.min(self.limits.max_rows));
+        // What a caller's iterator promises is believed up to a point.
+        let expected = self.rows.size_hint().0.min(self.limits.max_rows).min(8_192);
+        let mut chunk = Vec::with_capacity(expected);
         let mut bytes = 0_usize;
         if let Some((row, size)) = self.held.take() {
             chunk.push(make(row)?);
@@ -266,6 +268,21 @@ mod tests {
         assert_eq!(chunks.next(), Some(Ok(vec![vec![Value::I64(1)]])));
         assert_eq!(chunks.next(), Some(Err(PlanError::RowWidth { row: 1, wanted: 1, found: 0 })));
         assert_eq!(chunks.next(), None);
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_made_into_anything_ends_it() {
+        let chunker = Chunker::new(Dialect::MySql, 1).max_rows(usize::MAX).max_bytes(16);
+        let mut chunks = chunker.chunks((0_i64..1_000_000_000_000).map(|n| [Value::I64(n)]));
+        let number = |row: [Value<'_>; 1]| match row {
+            [Value::I64(4)] => Err(PlanError::NoColumns { table: "four".into() }),
+            [Value::I64(n)] => Ok(n),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(chunks.next_of(number), Some(Ok(vec![0, 1])));
+        assert_eq!(chunks.next_of(number), Some(Ok(vec![2, 3])));
+        assert!(chunks.next_of(number).is_some_and(|chunk| chunk.is_err()));
+        assert_eq!(chunks.next_of(number), None);
     }
 
     #[test]

@@ -104,11 +104,11 @@ pub(super) fn close<M: Manager>(
     within: Duration,
 ) -> impl Future<Output = CloseReport> + Send + 'static {
     let begun = Instant::now();
-    let before = shared.read(|state| state.counts().ended.total());
+    let before = shared.read(|state| state.ended_so_far());
     shared.shut();
     async move {
         let _ = shared.limited(within, shared.emptied()).await;
-        let (abandoned, after) = shared.read(|state| (state.open(), state.counts().ended.total()));
+        let (abandoned, after) = shared.read(|state| (state.open(), state.ended_so_far()));
         CloseReport {
             took: begun.elapsed(),
             closed: after - before,

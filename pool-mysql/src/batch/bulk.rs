@@ -17,17 +17,35 @@ pub(super) const BULK_ROWS: usize = 8_000;
 
 /// Whether each column of the rows has one type, NULLs aside.
 pub(crate) fn is_uniform(rows: &[Vec<Sent>]) -> bool {
-    let mut columns = vec![Types::default(); rows.first().map_or(0, Vec::len)];
+    let mut columns = Columns::new(rows.first().map_or(0, Vec::len));
     for row in rows {
-        if row.len() != columns.len() {
+        if row.len() != columns.0.len() {
             return false;
         }
-        columns.iter_mut().zip(row).for_each(|(column, value)| column.add(value));
+        columns.add(row);
     }
-    !columns.is_empty() && columns.into_iter().all(Types::is_one)
+    columns.are_uniform()
 }
 
-/// What values of a column are sent as: all that have come, as a set.
+/// What the values of each column are sent as.
+pub(super) struct Columns(Vec<Types>);
+
+impl Columns {
+    pub(super) fn new(width: usize) -> Self {
+        Self(vec![Types::default(); width])
+    }
+
+    pub(super) fn add(&mut self, row: &[Sent]) {
+        self.0.iter_mut().zip(row).for_each(|(types, value)| types.add(value));
+    }
+
+    /// Whether there are any, and each is of one type.
+    pub(super) fn are_uniform(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|types| types.is_one())
+    }
+}
+
+/// What values are sent as: all that have come, as a set.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Types(u8);
 
@@ -39,16 +57,17 @@ impl Types {
     const DATE: u8 = 1 << 4;
     const TIME: u8 = 1 << 5;
     /// An integer that needs the sign's bit for its size, which makes the driver call all of a
-    /// column unsigned; and one that is negative.
-    const SIGNS: [u8; 2] = [1 << 6, 1 << 7];
+    /// column unsigned.
+    const LARGE: u8 = 1 << 6;
+    const NEGATIVE: u8 = 1 << 7;
+    const SIGNS: u8 = Self::LARGE | Self::NEGATIVE;
 
     pub(super) fn add(&mut self, value: &Sent) {
-        let [large, negative] = Self::SIGNS;
         self.0 |= match value {
             Sent::NULL => 0,
             Sent::Int(0..) => Self::INTEGER,
-            Sent::Int(_) => Self::INTEGER | negative,
-            Sent::UInt(_) => Self::INTEGER | large,
+            Sent::Int(_) => Self::INTEGER | Self::NEGATIVE,
+            Sent::UInt(_) => Self::INTEGER | Self::LARGE,
             Sent::Bytes(_) => Self::BYTES,
             Sent::Double(_) => Self::DOUBLE,
             Sent::Float(_) => Self::FLOAT,
@@ -58,16 +77,13 @@ impl Types {
     }
 
     /// Whether they are of one type to the server, NULLs aside.
-    pub(super) fn is_one(self) -> bool {
-        let [large, negative] = Self::SIGNS;
-        let signs = large | negative;
-        self.is_one_kind() && self.0 & signs != signs
+    fn is_one(self) -> bool {
+        self.is_one_kind() && self.0 & Self::SIGNS != Self::SIGNS
     }
 
     /// The same, whatever the signs of integers.
     pub(super) fn is_one_kind(self) -> bool {
-        let [large, negative] = Self::SIGNS;
-        (self.0 & !(large | negative)).count_ones() < 2
+        (self.0 & !Self::SIGNS).count_ones() < 2
     }
 }
 
@@ -90,5 +106,24 @@ mod tests {
         assert!(!of(&[&text, &small]) && !of(&[&date, &text]));
         assert!(!is_uniform(&[]));
         assert!(!is_uniform(&[vec![small.clone()], vec![]]), "they are not of one width");
+    }
+
+    #[test]
+    fn no_two_kinds_are_one() {
+        let values = [
+            Sent::Int(1),
+            Sent::Bytes(vec![]),
+            Sent::Double(1.0),
+            Sent::Float(1.0),
+            Sent::Date(2000, 1, 1, 0, 0, 0, 0),
+            Sent::Time(false, 0, 0, 0, 0, 0),
+        ];
+        for (a, one) in values.iter().enumerate() {
+            for (b, other) in values.iter().enumerate() {
+                let mut types = Types::default();
+                [one, &Sent::NULL, other].iter().for_each(|value| types.add(value));
+                assert_eq!((types.is_one(), types.is_one_kind()), (a == b, a == b));
+            }
+        }
     }
 }

@@ -43,14 +43,6 @@ impl Plan<'_> {
         }
     }
 
-    /// The columns in the order of a row's values.
-    fn names(self) -> Vec<Ident> {
-        match self {
-            Self::Insert(plan) => plan.column_names().to_vec(),
-            Self::Update(plan) => plan.names().cloned().collect(),
-        }
-    }
-
     /// How many values a row has.
     pub(super) fn width(self) -> usize {
         match self {
@@ -81,8 +73,11 @@ impl Plan<'_> {
 
     #[cold]
     fn unfit(self, row: u64, at: usize, misfit: Misfit) -> MySqlError {
-        let names = self.names();
-        let name = names.get(at).map_or("?", Ident::as_str);
+        let name = match self {
+            Self::Insert(plan) => plan.column_names().get(at),
+            Self::Update(plan) => plan.names().nth(at),
+        };
+        let name = name.map_or("?", Ident::as_str);
         let text = format!("row {row}, column `{name}`: {misfit}");
         MySqlError::text(MySqlErrorKind::Type, text)
     }

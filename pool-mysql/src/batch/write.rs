@@ -7,7 +7,7 @@ use mysql_async::{BinaryProtocol, Params, Value as Sent};
 use pool_sql::chunk::Chunks;
 use pool_sql::{BatchReport, Progress, Value, split_tail};
 
-use super::bulk::Types;
+use super::bulk::Columns;
 use super::joins::joins;
 use super::limits::Limits;
 use super::plan::{Plan, Texts};
@@ -22,8 +22,8 @@ pub(super) trait Rows<'r>: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Se
 
 impl<'r, I> Rows<'r> for I where I: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send {}
 
-/// Writes the rows within the transaction or savepoint that `begin` begins; without rows it begins
-/// none.
+/// Writes the rows within the transaction or savepoint that `begin` begins; without rows, or where
+/// one of the first chunk does not fit, it begins none.
 pub(super) async fn write<'c, 'r>(
     begin: impl Future<Output = Result<MySqlTransaction<'c>, MySqlError>> + Send,
     plan: Plan<'_>,
@@ -82,15 +82,14 @@ fn next_chunk<'r, I: Rows<'r>>(
     plan: Plan<'_>,
     from: u64,
 ) -> Option<Result<Chunk, MySqlError>> {
-    let (mut columns, mut number) = (vec![Types::default(); plan.width()], from);
+    let (mut columns, mut number) = (Columns::new(plan.width()), from);
     let rows = chunks.next_of(|row| {
         let row = plan.row(row.as_ref(), number)?;
-        columns.iter_mut().zip(&row).for_each(|(column, value)| column.add(value));
+        columns.add(&row);
         number += 1;
         Ok(row)
     })?;
-    let is_uniform = columns.into_iter().all(Types::is_one);
-    Some(rows.map(|rows| Chunk { rows, is_uniform }))
+    Some(rows.map(|rows| Chunk { rows, is_uniform: columns.are_uniform() }))
 }
 
 struct Writer<'t, 'c, 'p> {

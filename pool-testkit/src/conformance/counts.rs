@@ -60,6 +60,7 @@ pub async fn r24_counts_add_up<H: Harness>(t: Trial<H>) -> Outcome {
     assert_eq!(counts.created, counts.ended.total() + open, "{now:?}");
     assert_eq!(counts.acquires(), asked, "{counts:?}");
     assert_eq!(counts.acquired, counts.hits + counts.misses, "{counts:?}");
+    assert!(counts.misses <= counts.created, "{counts:?}");
     let some = [counts.acquired, counts.timed_out, counts.cancelled, counts.reset];
     assert!(some.iter().all(|count| *count > 0), "all sorts of use: {counts:?}");
     Ok(())

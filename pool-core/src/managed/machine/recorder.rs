@@ -1,7 +1,7 @@
 //! The flight recorder: the last engine events, and their replay into the state machine.
 //!
-//! Every event that goes into the state machine is noted under the same lock, in a ring that was
-//! allocated with the pool. As the machine knows no clock and no I/O, the same events make the same
+//! Every event that goes into the state machine is noted under the same lock, nearly all in a ring
+//! that was allocated with the pool; what is rare lies beside it. As the machine knows no clock and no I/O, the same events make the same
 //! states: a recording can be replayed, long after and elsewhere, and has to end where it ended.
 
 use std::collections::{HashMap, VecDeque};
@@ -84,7 +84,7 @@ pub(crate) struct Recorder {
     /// The last events: when each was, and which, as [`pack`] has it. Small, since the ring's lines
     /// travel between the cores of all who use the pool.
     ring: Vec<[u64; 2]>,
-    /// Those of them that are not packed, by their numbers.
+    /// Those of them that are not packed, by their numbers; at most as many as the ring has places.
     aside: VecDeque<(u64, Event)>,
     /// The settings that they tell of, by the number of the event.
     tunings: VecDeque<(u64, Arc<Tuning>)>,
@@ -115,7 +115,7 @@ impl Recorder {
         }
     }
 
-    /// Keeps an event beside the ring, as long as its place is not overwritten, or little longer.
+    /// Keeps an event beside the ring, until the next one after its place was overwritten.
     #[cold]
     fn set_aside(&mut self, event: Event) -> u64 {
         let capacity = self.ring.len() as u64;
@@ -393,7 +393,12 @@ impl<P> State<P> {
         }
         let open = self.open() - self.count(Phase::Connecting);
         if self.counts.created != self.counts.ended.total() + open as u64 {
-            return Err(format!("{open} open, but {:?}", self.counts));
+            return Err(format!("{open} open, but {:?}", self.counts()));
+        }
+        let (counts, used) = (self.counts(), self.times.usage.count());
+        let in_use = self.count(Phase::InUse) as u64;
+        if counts.acquired < used + in_use || counts.misses > counts.acquired.min(counts.created) {
+            return Err(format!("{used} used, {in_use} in use, but {counts:?}"));
         }
         let usable = |(key, _): &(SlotKey, P)| {
             !self.needs_proof(&self.slots[*key]) && self.unfit(&self.slots[*key]).is_none()
@@ -477,7 +482,7 @@ mod tests {
         let packed = [
             Event::Acquire,
             Event::Release { slot: 0, verdict: Verdict::Clean },
-            Event::Release { slot: 1 << 40, verdict: Verdict::Clean },
+            Event::Release { slot: usize::MAX >> KIND, verdict: Verdict::Clean },
             enqueue(0, 0, None),
             enqueue((1 << AGO) - 1, FOREVER - 1, None),
             enqueue(1, u64::MAX, None),
@@ -498,7 +503,7 @@ mod tests {
             let mut recorder = Recorder::new(capacity);
             let mut noted = Vec::new();
             for n in 0..100 {
-                let event = [packed[n % 6], not[n % 7]][n / 3 % 2];
+                let event = [packed[n % 6], not[n % 7]][n / 6 % 2];
                 recorder.note(now, event);
                 noted.push((now, event));
                 assert_eq!(recorder.events(), noted[noted.len().saturating_sub(capacity)..]);
@@ -544,11 +549,13 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_found() {
-        let wrong: [(Change, &str); 6] = [
+        let wrong: [(Change, &str); 8] = [
             (|state| state.phases[0] += 1, "counted ["),
             (|state| state.idle.clear(), "0 idle, counted"),
             (|state| state.tuning.sizes.max_size = 0, "above max_size 0"),
             (|state| state.counts.created += 1, "1 open, but "),
+            (|state| state.times.usage.record_nanos(1), "1 used, 0 in use"),
+            (|state| state.counts.misses += 1, "0 used, 0 in use"),
             (|state| smuggle(state, Time::NEVER), "a usable connection is idle"),
             (
                 |state| {

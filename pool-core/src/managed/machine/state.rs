@@ -47,7 +47,7 @@ pub(crate) struct State<P> {
     pub(crate) tuning: Tuning,
     /// Without what follows from other numbers: see [`counts`](Self::counts).
     pub(super) counts: Counts,
-    /// Waits of those who had to.
+    /// Of the waits only those of who had to: see [`times`](Self::times).
     pub(super) times: Times,
     pub(super) next_id: u64,
     /// When a ping failed last.
@@ -484,7 +484,13 @@ impl<P> State<P> {
     pub(crate) fn counts(&self) -> Counts {
         let waited = self.times.wait.count();
         let acquired = self.at_once + waited;
-        Counts { acquired, waited, hits: acquired - self.counts.misses, ..self.counts }
+        let hits = acquired.saturating_sub(self.counts.misses); // never less: see `check`
+        Counts { acquired, waited, hits, ..self.counts }
+    }
+
+    /// Connections that have ended so far.
+    pub(crate) fn ended_so_far(&self) -> u64 {
+        self.counts.ended.total()
     }
 
     /// How long things took so far, without what these took who have not come for it yet.

@@ -49,7 +49,7 @@ async fn a_row_that_does_not_fit_is_named_and_leaves_nothing() {
     }
 }
 
-/// On MariaDB rows of one type are converted as the driver takes them.
+/// Before the server sees anything of its chunk, and before what is wrong with later rows of it.
 #[tokio::test]
 async fn the_first_of_many_that_do_not_fit_is_named() {
     let films = Films::new().await;
@@ -64,13 +64,31 @@ async fn the_first_of_many_that_do_not_fit_is_named() {
         let rows = (0..count).map(|id| {
             let size = odd.iter().find(|(row, _)| *row == id).map(|(_, size)| *size);
             let size = if id == bad { nan } else { size.unwrap_or(Value::F64(id as f64)) };
-            // What comes after it would be refused by the server.
+            // What comes after it the server would refuse.
             [Value::I64(if id > bad { 0 } else { id }), Value::Text("x"), size]
         });
         let error = soon(connection.insert_many(&films.plan(), rows, |_| ())).await.unwrap_err();
         let said = format!("row {bad}, column `size`: an F64 that is no number or infinite");
         assert_eq!(error.kind(), MySqlErrorKind::Type, "{error}");
         assert!(error.to_string().starts_with(&said), "{error}");
+        assert_fit(&mut connection).await;
+        assert_eq!(films.count().await, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_does_not_fit_comes_before_what_the_server_would_say_of_its_chunk() {
+    let films = Films::new().await;
+    let mut connection = films.connection().await;
+    for wide in [3, 2] {
+        let rows = (0..1_000).map(|id: i64| {
+            let size = Value::F64(if id == 900 { f64::NAN } else { 1.0 });
+            let mut values = vec![Value::I64(if id == 5 { 4 } else { id }), Value::Text("x"), size];
+            values.truncate(if id == 950 { wide } else { 3 });
+            values
+        });
+        let error = soon(connection.insert_many(&films.plan(), rows, |_| ())).await.unwrap_err();
+        assert!(error.to_string().starts_with("row 900, column `size`: "), "{error}");
         assert_fit(&mut connection).await;
         assert_eq!(films.count().await, 0);
     }
