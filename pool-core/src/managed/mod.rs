@@ -60,7 +60,7 @@ pub use acquire::{Acquire, AcquireFuture};
 pub use blocking::{Blocking, on_async_worker};
 pub use close::CloseReport;
 pub use guard::ManagedGuard;
-pub use machine::recorder::Recording;
+pub use machine::replay::Recording;
 
 use crate::config::{ConfigError, PoolConfig, Reuse, Validation};
 use crate::holders::Holder;

@@ -9,7 +9,7 @@
 //! gets what, and which connects that takes; [`fitness`] what may stay; [`tick`] what time does;
 //! [`controls`] what operators do. [`waiters`] is the queue, [`record`] what is known of a slot,
 //! [`tuning`] the settings in numbers; [`vocabulary`] and [`outbox`] are what goes in and comes out,
-//! [`recorder`] notes all of it and can play it again.
+//! [`recorder`] notes all of it, and [`replay`] can play it again.
 //!
 //! # States of a slot, and who moves it
 //!
@@ -58,6 +58,7 @@ mod loom_test;
 pub(super) mod outbox;
 pub(super) mod record;
 pub(super) mod recorder;
+pub(super) mod replay;
 pub(super) mod returns;
 pub(super) mod state;
 pub(super) mod tick;
