@@ -215,8 +215,6 @@ fn group(held: Vec<Held>) -> Vec<Holder> {
 
 fn snapshot<P>(name: &str, state: &State<P>, on_their_way: &[&Slot], now: Time) -> Snapshot {
     let count = |phase| state.count(phase) as u32;
-    let mut counts = state.counts();
-    on_their_way.iter().for_each(|slot| slot.uncount(&mut counts));
     Snapshot {
         name: name.to_owned(),
         max_size: state.tuning.sizes.max_size as u32,
@@ -237,6 +235,6 @@ fn snapshot<P>(name: &str, state: &State<P>, on_their_way: &[&Slot], now: Time) 
         failing: state.failing(),
         suspended: state.suspended,
         closed: state.closed,
-        counts,
+        counts: state.counts(on_their_way),
     }
 }

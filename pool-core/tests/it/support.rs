@@ -81,6 +81,8 @@ pub(crate) fn adds_up(snapshot: &Snapshot) {
     let counts = &snapshot.counts;
     let opened = u64::from(snapshot.open() - snapshot.connecting);
     assert_eq!(counts.created, counts.ended.total() + opened, "{snapshot:?}");
+    assert_eq!(counts.acquired, counts.hits + counts.misses, "{snapshot:?}");
+    assert!(counts.waited <= counts.acquired, "{snapshot:?}");
     assert!(counts.misses <= counts.created, "{snapshot:?}");
 }
 

@@ -4,7 +4,7 @@ use super::tuning::{Tuning, optional_nanos};
 use super::vocabulary::{Caller, Phase, Time};
 use crate::Limits;
 use crate::manager::Activity;
-use crate::snapshot::{CloseReason, Counts};
+use crate::snapshot::CloseReason;
 
 /// How long a connection lies idle before upkeep that can wait: most are asked for again sooner, and
 /// nobody should have to wait for that.
@@ -126,14 +126,6 @@ impl Slot {
         phases[self.phase as usize] -= 1;
         phases[phase as usize] += 1;
         (self.phase, self.since) = (phase, now);
-    }
-
-    /// Takes the present checkout out of the counts.
-    pub(crate) fn uncount(&self, counts: &mut Counts) {
-        counts.acquired -= 1;
-        counts.waited -= u64::from(self.waited);
-        counts.misses -= u64::from(self.miss);
-        counts.hits -= u64::from(!self.miss);
     }
 
     /// When its upkeep begins, should it stay idle.

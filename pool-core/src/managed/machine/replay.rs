@@ -191,7 +191,7 @@ impl<P> State<P> {
             self.suspended,
             self.closed,
             self.backoff,
-            self.counts()
+            self.counts(&[])
         )
     }
 
@@ -215,9 +215,9 @@ impl<P> State<P> {
         }
         let open = self.open() - self.count(Phase::Connecting);
         if self.counts.created != self.counts.ended.total() + open as u64 {
-            return Err(format!("{open} open, but {:?}", self.counts()));
+            return Err(format!("{open} open, but {:?}", self.counts(&[])));
         }
-        let (counts, used) = (self.counts(), self.times.usage.count());
+        let (counts, used) = (self.counts(&[]), self.times.usage.count());
         let in_use = self.count(Phase::InUse) as u64;
         if counts.acquired < used + in_use || counts.misses > counts.acquired.min(counts.created) {
             return Err(format!("{used} used, {in_use} in use, but {counts:?}"));

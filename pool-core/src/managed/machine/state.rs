@@ -45,7 +45,7 @@ pub(crate) struct State<P> {
     pub(super) waiters: Waiters<P>,
     pub(super) backoff: Backoff,
     pub(crate) tuning: Tuning,
-    /// Without what follows from other numbers: see [`counts`](Self::counts).
+    /// Without what follows from other numbers; see [`counts`](Self::counts).
     pub(super) counts: Counts,
     /// Of the waits only those of who had to: see [`times`](Self::times).
     pub(super) times: Times,
@@ -480,12 +480,15 @@ impl<P> State<P> {
         slot.miss
     }
 
-    /// What has happened so far.
-    pub(crate) fn counts(&self) -> Counts {
-        let waited = self.times.wait.count();
+    /// What has happened so far, without the checkouts of those who have not come for it yet. All of
+    /// these waited.
+    pub(crate) fn counts(&self, on_their_way: &[&Slot]) -> Counts {
+        let not_yet = on_their_way.iter().filter(|slot| slot.miss).count() as u64;
+        let misses = self.counts.misses - not_yet;
+        let waited = self.times.wait.count() - on_their_way.len() as u64;
         let acquired = self.at_once + waited;
-        let hits = acquired.saturating_sub(self.counts.misses); // never less: see `check`
-        Counts { acquired, waited, hits, ..self.counts }
+        let hits = acquired.saturating_sub(misses); // never less: see `check`
+        Counts { acquired, waited, hits, misses, ..self.counts }
     }
 
     /// Connections that have ended so far.
@@ -493,7 +496,7 @@ impl<P> State<P> {
         self.counts.ended.total()
     }
 
-    /// How long things took so far, without what these took who have not come for it yet.
+    /// How long things took so far, without the waits of the same.
     pub(crate) fn times(&self, on_their_way: &[&Slot]) -> Times {
         let mut times = self.times.clone();
         on_their_way.iter().for_each(|slot| times.wait.forget_nanos(slot.wait));
