@@ -138,6 +138,24 @@ async fn r24_what_is_on_its_way_to_its_user_is_still_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r24_a_new_connection_is_a_miss_when_its_user_has_come_for_it() {
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).build().unwrap();
+    let seen = || {
+        let counts = pool.snapshot().counts;
+        (counts.created, counts.acquired, counts.hits, counts.misses)
+    };
+    let mut future = Box::pin(pool.acquire().into_future());
+    assert!(poll_once(&mut future).await.is_pending());
+    for _ in 0..8 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen(), (1, 0, 0, 0), "opened and handed out, but nobody has come for it");
+    drop(future.await.unwrap());
+    assert_eq!(seen(), (1, 1, 0, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r24_every_acquire_ends_in_exactly_one_count() {
     let server = FakeServer::new();
     let log = Log::default();
