@@ -15,7 +15,8 @@ impl<P> State<P> {
             Some(CloseReason::Invalidated)
         } else if self.slots.len() - self.count(Phase::Closing) > self.tuning.sizes.max_size {
             Some(CloseReason::Shrink)
-        } else if self.now >= slot.expire_at(&self.tuning) {
+        } else if self.now >= slot.retire_at && self.now >= slot.expire_at(&self.tuning) {
+            // It retires before it expires, and only the first is at hand.
             Some(CloseReason::Lifetime)
         } else {
             None

@@ -35,6 +35,14 @@ pub(crate) struct Slot {
     pub(super) probe_epoch: u32,
     /// When it came into this phase.
     pub(crate) since: Time,
+    /// Last given back by a user.
+    pub(super) used_at: Time,
+    /// Last known to have had traffic.
+    pub(super) touched_at: Time,
+    /// From here on it is replaced where that can be done without a gap.
+    pub(super) retire_at: Time,
+    /// Untouched for this long, it is due: too close to that, or for a keepalive.
+    pub(super) touch_limit: u64,
     pub(crate) caller: Option<Caller>,
     /// The turn in which its user got it.
     pub(crate) ticket: u64,
@@ -42,19 +50,11 @@ pub(crate) struct Slot {
     pub(crate) wait: u64,
     /// If its connection notes one.
     pub(crate) activity: Option<Activity>,
-    /// Last given back by a user.
-    pub(super) used_at: Time,
-    /// Last known to have had traffic.
-    pub(super) touched_at: Time,
-    /// From here on it is replaced where that can be done without a gap.
-    pub(super) retire_at: Time,
     pub(crate) born: Time,
     /// How long the server allows it to be open, in nanoseconds.
     pub(super) may_live: u64,
     /// Untouched for this long, it is too close to what the server allows.
     idle_limit: u64,
-    /// Untouched for this long, it is due: too close to that, or for a keepalive.
-    pub(super) touch_limit: u64,
     pub(crate) id: u64,
 }
 

@@ -351,7 +351,9 @@ mod tests {
             ("suspended", Time::NEVER, |state| state.suspended = true),
             ("closed", Time::NEVER, |state| state.closed = true),
             ("without a runtime", Time::NEVER, |state| state.bound = false),
-            ("no longer to be used", Time::NEVER, |state| state.slots[0].may_live = 0),
+            ("no longer to be used", Time::NEVER, |state| {
+                (state.slots[0].may_live, state.slots[0].retire_at) = (0, Time(0));
+            }),
             ("to be proven first", Time::NEVER, |state| state.epoch += 1),
             ("called in time", Time(1), |state| {
                 state.suspended = true;

@@ -356,7 +356,9 @@ impl<P> State<P> {
     pub(super) fn keep_idle(&mut self, key: SlotKey, connection: P, due: Time) {
         self.enter(key, Phase::Idle);
         self.idle.push_back((key, connection));
-        self.out.changed |= self.idle.len() <= self.tuning.sizes.min_idle;
+        if self.idle.len() <= self.tuning.sizes.min_idle {
+            self.out.changed = true;
+        }
         self.wind(due);
     }
 
