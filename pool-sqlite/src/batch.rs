@@ -16,8 +16,8 @@ use std::time::Duration;
 
 use pool_sql::plan::{ids_per_statement, json_ids};
 use pool_sql::{
-    Batch, BatchFuture, BatchReport, Chunker, Dialect, Found, Insert, PlanError, Progress, Related,
-    RelatedRows, Row, SelectByIds, Update, Value, Wanted,
+    Batch, BatchFuture, BatchReport, Chunker, Dialect, Found, Ident, Insert, PlanError, Progress,
+    Related, RelatedRows, Row, SelectByIds, Update, Value, Wanted,
 };
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ToSql};
@@ -27,7 +27,7 @@ use crate::connection::SqliteConnection;
 use crate::error::SqliteError;
 use crate::open::Opened;
 use crate::transaction::SqliteTransaction;
-use crate::values::query;
+use crate::values::{query, stored, unfit};
 use crate::watch::JobWatch;
 
 const DIALECT: Dialect = Dialect::Sqlite;
@@ -52,8 +52,7 @@ impl Batch for SqliteConnection {
         I::IntoIter: Send + 'a,
         R: AsRef<[Value<'r>]> + Send + Sync + 'a,
     {
-        let sql = |rows| plan.sql(DIALECT, rows);
-        Box::pin(self.write(plan.chunker(DIALECT), sql, rows.into_iter(), progress))
+        Box::pin(self.write(Plan::Insert(plan), rows.into_iter(), progress))
     }
 
     fn update_many<'a, 'r: 'a, I, R>(
@@ -67,8 +66,7 @@ impl Batch for SqliteConnection {
         I::IntoIter: Send + 'a,
         R: AsRef<[Value<'r>]> + Send + Sync + 'a,
     {
-        let sql = |rows| plan.sql(DIALECT, rows);
-        Box::pin(self.write(plan.chunker(DIALECT), sql, rows.into_iter(), progress))
+        Box::pin(self.write(Plan::Update(plan), rows.into_iter(), progress))
     }
 
     async fn select_by_ids(
@@ -156,17 +154,17 @@ impl Batch for SqliteTransaction<'_> {
 impl SqliteConnection {
     async fn write<'r, I>(
         &mut self,
-        chunker: Chunker,
-        sql: impl Fn(usize) -> Result<String, PlanError> + Send,
+        plan: Plan<'_>,
         rows: I,
         progress: impl FnMut(Progress) + Send,
     ) -> Result<BatchReport, SqliteError>
     where
         I: Iterator<Item: AsRef<[Value<'r>]> + Send + Sync> + Send,
     {
+        let chunker = plan.chunker();
         let mut chunks = chunker.chunks(rows);
-        let mut texts = Texts::default();
-        let mut fill = move |hop: &mut Hop| hop.fill(&mut chunks, &chunker, &mut texts, &sql);
+        let mut encoder = Encoder::new(plan);
+        let mut fill = move |hop: &mut Hop| hop.fill(&mut chunks, &chunker, &mut encoder);
         let mut first = Hop::default();
         fill(&mut first)?;
         if first.chunks.is_empty() {
@@ -188,7 +186,7 @@ impl SqliteConnection {
     async fn write_hops(
         &mut self,
         first: Hop,
-        mut fill: impl FnMut(&mut Hop) -> Result<(), PlanError> + Send,
+        mut fill: impl FnMut(&mut Hop) -> Result<(), SqliteError> + Send,
         mut progress: impl FnMut(Progress) + Send,
         transaction: &mut JobWatch,
     ) -> Result<BatchReport, SqliteError> {
@@ -365,22 +363,77 @@ enum Cell {
     Blob(Range<usize>),
 }
 
-/// The statements' texts by their number of rows: there are few, and they are long.
-#[derive(Default)]
-struct Texts(Vec<(usize, Arc<str>)>);
+/// What is to be done with each row.
+#[derive(Clone, Copy)]
+enum Plan<'p> {
+    Insert(&'p Insert),
+    Update(&'p Update),
+}
 
-impl Texts {
-    fn of(
-        &mut self,
-        rows: usize,
-        sql: impl Fn(usize) -> Result<String, PlanError>,
-    ) -> Result<Arc<str>, PlanError> {
-        if let Some((_, text)) = self.0.iter().find(|(other, _)| *other == rows) {
+impl Plan<'_> {
+    fn chunker(self) -> Chunker {
+        match self {
+            Self::Insert(plan) => plan.chunker(DIALECT),
+            Self::Update(plan) => plan.chunker(DIALECT),
+        }
+    }
+
+    fn sql(self, rows: usize) -> Result<String, PlanError> {
+        match self {
+            Self::Insert(plan) => plan.sql(DIALECT, rows),
+            Self::Update(plan) => plan.sql(DIALECT, rows),
+        }
+    }
+
+    #[cold]
+    fn unfit(self, row: u64, at: usize, value: &Value<'_>) -> SqliteError {
+        let name = match self {
+            Self::Insert(plan) => plan.column_names().get(at),
+            Self::Update(plan) => plan.names().nth(at),
+        };
+        unfit(format_args!("row {row}, column `{}`", name.map_or("?", Ident::as_str)), value)
+    }
+}
+
+/// Rows become statements.
+struct Encoder<'p> {
+    plan: Plan<'p>,
+    /// The statements' texts by their number of rows: there are few, and they are long.
+    texts: Vec<(usize, Arc<str>)>,
+    /// How many rows there were.
+    rows: u64,
+}
+
+impl<'p> Encoder<'p> {
+    fn new(plan: Plan<'p>) -> Self {
+        Self { plan, texts: Vec::new(), rows: 0 }
+    }
+
+    fn text(&mut self, rows: usize) -> Result<Arc<str>, PlanError> {
+        if let Some((_, text)) = self.texts.iter().find(|(other, _)| *other == rows) {
             return Ok(text.clone());
         }
-        let text: Arc<str> = sql(rows)?.into();
-        self.0.push((rows, text.clone()));
+        let text: Arc<str> = self.plan.sql(rows)?.into();
+        self.texts.push((rows, text.clone()));
         Ok(text)
+    }
+
+    /// Adds a statement for these rows.
+    fn add<'r>(
+        &mut self,
+        rows: &[impl AsRef<[Value<'r>]>],
+        hop: &mut Hop,
+    ) -> Result<(), SqliteError> {
+        let (sql, from) = (self.text(rows.len())?, hop.cells.len());
+        for row in rows {
+            for (at, value) in row.as_ref().iter().enumerate() {
+                let stored = stored(value).ok_or_else(|| self.plan.unfit(self.rows, at, value))?;
+                hop.push(stored);
+            }
+            self.rows += 1;
+        }
+        hop.statements.push(Rows { sql, count: rows.len(), cells: from..hop.cells.len() });
+        Ok(())
     }
 }
 
@@ -390,16 +443,15 @@ impl Hop {
         &mut self,
         chunks: &mut impl Iterator<Item = Result<Vec<R>, PlanError>>,
         chunker: &Chunker,
-        texts: &mut Texts,
-        sql: impl Fn(usize) -> Result<String, PlanError>,
-    ) -> Result<(), PlanError> {
+        encoder: &mut Encoder<'_>,
+    ) -> Result<(), SqliteError> {
         self.statements.clear();
         self.cells.clear();
         self.bytes.clear();
         for chunk in chunks.take(STATEMENTS_A_HOP) {
             let chunk = chunk?;
             for rows in chunker.statements(&chunk) {
-                self.add(texts.of(rows.len(), &sql)?, rows);
+                encoder.add(rows, self)?;
             }
             self.chunks.push(chunk.len());
         }
@@ -407,36 +459,15 @@ impl Hop {
         Ok(())
     }
 
-    fn add<'r>(&mut self, sql: Arc<str>, rows: &[impl AsRef<[Value<'r>]>]) {
-        let from = self.cells.len();
-        for value in rows.iter().flat_map(|row| row.as_ref()) {
-            let cell = self.cell(value);
-            self.cells.push(cell);
-        }
-        self.statements.push(Rows { sql, count: rows.len(), cells: from..self.cells.len() });
-    }
-
-    fn cell(&mut self, value: &Value<'_>) -> Cell {
-        match *value {
-            Value::Null(_) => Cell::Null,
-            Value::Bool(yes) => Cell::Integer(i64::from(yes)),
-            Value::I64(number) | Value::Timestamp(number) | Value::Time(number) => {
-                Cell::Integer(number)
-            }
-            Value::Date(days) => Cell::Integer(i64::from(days)),
-            // SQLite has no larger integer: as text it stays exact.
-            Value::U64(number) => match i64::try_from(number) {
-                Ok(number) => Cell::Integer(number),
-                Err(_) => Cell::Text(self.keep(number.to_string().as_bytes())),
-            },
-            Value::F64(number) => Cell::Real(number),
-            Value::Text(text) | Value::Decimal(text) | Value::Json(text) => {
-                Cell::Text(self.keep(text.as_bytes()))
-            }
-            Value::Bytes(bytes) => Cell::Blob(self.keep(bytes)),
-            Value::Uuid(bytes) => Cell::Blob(self.keep(&bytes)),
-            _ => Cell::Null,
-        }
+    fn push(&mut self, value: ValueRef<'_>) {
+        let cell = match value {
+            ValueRef::Null => Cell::Null,
+            ValueRef::Integer(number) => Cell::Integer(number),
+            ValueRef::Real(number) => Cell::Real(number),
+            ValueRef::Text(text) => Cell::Text(self.keep(text)),
+            ValueRef::Blob(bytes) => Cell::Blob(self.keep(bytes)),
+        };
+        self.cells.push(cell);
     }
 
     fn keep(&mut self, bytes: &[u8]) -> Range<usize> {

@@ -47,10 +47,13 @@
 //! |---|---|---|
 //! | `Bool` | 0 or 1 | `I64`, which reads as `bool` |
 //! | `I64`, `Timestamp`, `Date`, `Time` | an integer | `I64` |
-//! | `U64` | an integer; above `i64::MAX` a batch stores text, and a statement refuses it | `I64` |
-//! | `F64` | a real; NaN a batch stores as NULL, and a statement refuses it | `F64` |
+//! | `U64` | an integer; above `i64::MAX` it is refused | `I64` |
+//! | `F64` | a real; NaN is refused, since it would be NULL | `F64` |
 //! | `Text`, `Decimal`, `Json` | text | `Text` |
 //! | `Bytes`, `Uuid` | a blob | `Bytes`, which read as `[u8; 16]` |
+//!
+//! What is refused is an error of kind [`Type`](SqliteErrorKind::Type) that says where it stood, and
+//! nothing of the statement or of the batch is stored.
 //!
 //! A column's affinity may make another one of it: a decimal in a `DECIMAL` or `NUMERIC` column is a
 //! number of 64 bits. Declare it `TEXT` to keep all digits.

@@ -3,11 +3,12 @@
 //! A statement goes to the connection's thread with copies of its values, like any closure given to
 //! [`call`](SqliteConnection::call). There it is prepared once and kept.
 
+use std::fmt;
 use std::sync::Arc;
 
 use pool_sql::{OwnedValue, Queries, Row, Value, ValueType};
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Params, Statement, ToSql};
+use rusqlite::types::{self, ValueRef};
+use rusqlite::{Connection, Params, Statement};
 
 use crate::connection::SqliteConnection;
 use crate::error::{SqliteError, SqliteErrorKind};
@@ -87,7 +88,7 @@ pub(crate) fn query(
 }
 
 /// Runs a statement to its end, and says how many rows it touched.
-fn execute(connection: &Connection, sql: &str, values: Vec<Bound>) -> rusqlite::Result<u64> {
+fn execute(connection: &Connection, sql: &str, values: Vec<types::Value>) -> rusqlite::Result<u64> {
     let before = connection.total_changes();
     let mut statement = connection.prepare_cached(sql)?;
     let is_empty = is_empty(&statement);
@@ -108,50 +109,45 @@ fn is_empty(statement: &Statement<'_>) -> bool {
 }
 
 /// Copies of values, as SQLite takes them.
-fn bound(values: &[Value<'_>]) -> Result<Vec<Bound>, SqliteError> {
-    let bind = |(at, value): (usize, &Value<'_>)| {
-        fitting(*value).map(Bound).ok_or_else(|| {
-            let text = format!(
-                "value {}: SQLite stores no {:?} like this one: its integers end at \
-                 9223372036854775807, and NaN is none of its numbers",
-                at + 1,
-                value.value_type()
-            );
-            SqliteError::text(SqliteErrorKind::Type, text)
-        })
+fn bound(values: &[Value<'_>]) -> Result<Vec<types::Value>, SqliteError> {
+    let bind = |(at, value)| {
+        let copy = stored(value).and_then(|value| value.try_into().ok());
+        copy.ok_or_else(|| unfit(format_args!("value {}", at + 1), value))
     };
     values.iter().enumerate().map(bind).collect()
 }
 
-/// One of the types that SQLite has.
-fn fitting(value: Value<'_>) -> Option<OwnedValue> {
+/// As one of the types that SQLite has, if it can be stored without a change.
+#[inline]
+pub(crate) fn stored<'v>(value: &'v Value<'_>) -> Option<ValueRef<'v>> {
     Some(match value {
-        Value::Bool(yes) => OwnedValue::I64(yes.into()),
-        Value::U64(number) => OwnedValue::I64(number.try_into().ok()?),
-        Value::Timestamp(number) | Value::Time(number) => OwnedValue::I64(number),
-        Value::Date(days) => OwnedValue::I64(days.into()),
-        Value::Decimal(text) | Value::Json(text) => OwnedValue::Text(text.into()),
-        Value::Uuid(bytes) => OwnedValue::Bytes(Box::new(bytes)),
-        Value::F64(number) if number.is_nan() => return None, // it would be NULL
-        Value::Null(_) | Value::I64(_) | Value::F64(_) | Value::Text(_) | Value::Bytes(_) => {
-            value.into_owned()
+        Value::Null(_) => ValueRef::Null,
+        Value::Bool(yes) => ValueRef::Integer((*yes).into()),
+        Value::I64(number) | Value::Timestamp(number) | Value::Time(number) => {
+            ValueRef::Integer(*number)
         }
+        Value::U64(number) => ValueRef::Integer((*number).try_into().ok()?),
+        Value::Date(days) => ValueRef::Integer((*days).into()),
+        Value::F64(number) if number.is_nan() => return None, // it would be NULL
+        Value::F64(number) => ValueRef::Real(*number),
+        Value::Text(text) | Value::Decimal(text) | Value::Json(text) => {
+            ValueRef::Text(text.as_bytes())
+        }
+        Value::Bytes(bytes) => ValueRef::Blob(bytes),
+        Value::Uuid(bytes) => ValueRef::Blob(bytes),
         _ => return None,
     })
 }
 
-struct Bound(OwnedValue);
-
-impl ToSql for Bound {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match &self.0 {
-            OwnedValue::I64(number) => ValueRef::Integer(*number),
-            OwnedValue::F64(number) => ValueRef::Real(*number),
-            OwnedValue::Text(text) => ValueRef::Text(text.as_bytes()),
-            OwnedValue::Bytes(bytes) => ValueRef::Blob(bytes),
-            _ => ValueRef::Null,
-        }))
-    }
+/// The value at that place cannot be stored.
+#[cold]
+pub(crate) fn unfit(place: fmt::Arguments<'_>, value: &Value<'_>) -> SqliteError {
+    let text = format!(
+        "{place}: SQLite stores no {:?} like this one: its integers end at 9223372036854775807, and \
+         NaN is none of its numbers",
+        value.value_type()
+    );
+    SqliteError::text(SqliteErrorKind::Type, text)
 }
 
 fn own(value: ValueRef<'_>, at: usize) -> rusqlite::Result<OwnedValue> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pool_sqlite::pool_sql::{
-    Batch, Direction, Insert, OnConflict, OwnedValue, Related, SelectByIds, Update, Value,
+    Batch, Direction, Insert, OnConflict, OwnedValue, Queries, Related, SelectByIds, Update, Value,
     ValueType,
 };
 use pool_sqlite::{SqliteErrorKind, SqlitePool};
@@ -210,7 +210,7 @@ async fn every_kind_of_value_goes_in_and_comes_out() {
     let insert = Insert::into("v").unwrap().columns(["id", "x"]).unwrap();
     let values = [
         Value::Bool(true),
-        Value::U64(u64::MAX),
+        Value::U64(i64::MAX as u64),
         Value::F64(1.5),
         Value::Text("a\0b'"),
         Value::Bytes(&[0, 255]),
@@ -226,7 +226,7 @@ async fn every_kind_of_value_goes_in_and_comes_out() {
     let got: Vec<_> = found.rows.iter().map(|row| row.value("x").unwrap().into_owned()).collect();
     let want = [
         OwnedValue::I64(1),
-        OwnedValue::Text(u64::MAX.to_string().into()),
+        OwnedValue::I64(i64::MAX),
         OwnedValue::F64(1.5),
         OwnedValue::Text("a\0b'".into()),
         OwnedValue::Bytes([0, 255].into()),
@@ -235,4 +235,34 @@ async fn every_kind_of_value_goes_in_and_comes_out() {
         OwnedValue::Null(ValueType::Unknown),
     ];
     assert_eq!(got, want);
+}
+
+/// As text a large number would become a rounded one in an INTEGER column, and NaN would be NULL.
+#[tokio::test]
+async fn what_would_be_changed_is_refused_by_row_and_column_and_nothing_is_stored() {
+    let place = Place::new();
+    let pool = place.pool().await;
+    let mut writer = pool.write().await.unwrap();
+    run(&mut writer, "CREATE TABLE n (id INTEGER PRIMARY KEY, x)").await;
+    let insert = Insert::into("n").unwrap().columns(["id", "x"]).unwrap();
+    let update = Update::table("n").unwrap().key("id").unwrap().columns(["x"]).unwrap();
+    for (bad, kind) in [(Value::U64(1 << 63), "U64"), (Value::F64(f64::NAN), "F64")] {
+        // In the first hop, in a statement of a smaller size, and when others have been executed.
+        for at in [0, 249, 250, 4_000, 4_017] {
+            let value = |id| if id == at { bad } else { Value::I64(id) };
+            let rows = (0..4_018).map(|id| [Value::I64(id), value(id)]);
+            let errors = [
+                writer.insert_many(&insert, rows.clone(), |_| ()).await.unwrap_err(),
+                writer.update_many(&update, rows, |_| ()).await.unwrap_err(),
+            ];
+            for error in errors {
+                assert_eq!(error.kind(), SqliteErrorKind::Type);
+                let said = format!("row {at}, column `x`: SQLite stores no {kind} like this one");
+                assert!(error.to_string().contains(&said), "{error}");
+            }
+            let rows = writer.query_values("SELECT count(*) AS n FROM n", &[]).await.unwrap();
+            assert_eq!(rows[0].get("n"), Ok(0_i64), "{at}");
+        }
+    }
+    writer.insert_many(&insert, [[Value::I64(1), Value::U64(1)]], |_| ()).await.unwrap();
 }
