@@ -1,5 +1,9 @@
 //! [`Server`]: the endpoints on a port of their own.
+//!
+//! It shares file descriptors and memory with what it tells of, so it has few connections, and none
+//! that asks for nothing. Each is a task that owns its place; all end with the server.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -7,15 +11,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::Endpoints;
 
+/// Connections at once; who comes then waits to be accepted.
+const CONNECTIONS: usize = 128;
+/// How long a connection may take to ask, or lie idle.
+const SILENCE: Duration = Duration::from_secs(30);
 /// How long requests may take that are under way at the end.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Before the next attempt, when nothing can be accepted: no file descriptor is left, say.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// The endpoints, bound and not running yet.
 #[derive(Debug)]
@@ -72,31 +86,57 @@ impl Server {
     /// Serves until `shutdown` ends, and takes the monitor's samples meanwhile. Then it waits for
     /// requests under way, 5 s at most; whoever takes longer is left to its connection.
     ///
+    /// It has at most 128 connections at once, others wait to be accepted; one that asks for nothing
+    /// for 30 s is closed.
+    ///
     /// # Cancel safety
     /// Dropped, it accepts nothing any more and ends the streams of the live page; other requests
     /// under way are answered.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) {
+        let Self { listener, endpoints, .. } = self;
         let mut sampling = JoinSet::new(); // ends with this
-        sampling.spawn(self.endpoints.monitor.run());
-        let ending = Arc::new(Notify::new());
-        let told = ending.clone();
-        // axum waits for the end in a task of its own, which has to end with this future too.
-        let (_dropped, cancelled) = oneshot::channel::<()>();
-        let ended = self.endpoints.clone();
-        let shutdown = async move {
-            tokio::select! {
-                () = shutdown => {}
-                _ = cancelled => {}
-            }
-            ended.end_streams();
-            told.notify_one();
-        };
-        let serving =
-            axum::serve(self.listener, self.endpoints.site()).with_graceful_shutdown(shutdown);
+        sampling.spawn(endpoints.monitor.run());
+        let open = GracefulShutdown::new(); // dropped, it tells the connections too
+        let streams = EndOfStreams(endpoints.clone());
         tokio::select! {
-            _ = serving.into_future() => {} // it fails on nothing
-            () = async { ending.notified().await; sleep(PATIENCE).await } => {}
+            () = shutdown => {}
+            never = accept(&listener, endpoints, &open) => match never {},
         }
+        drop((listener, streams));
+        let _ = timeout(PATIENCE, open.shutdown()).await;
+    }
+}
+
+/// Serves each connection in a task of its own, while there is room.
+async fn accept(
+    listener: &TcpListener,
+    endpoints: Endpoints,
+    open: &GracefulShutdown,
+) -> Infallible {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(SILENCE);
+    let site = TowerToHyperService::new(endpoints.site());
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let place = room.clone().acquire_owned().await.expect("it is never closed");
+        let Ok((stream, _)) = listener.accept().await else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let connection = open.watch(http.serve_connection(TokioIo::new(stream), site.clone()));
+        tokio::spawn(async move {
+            let _ = connection.await; // how it ended is the client's affair
+            drop(place);
+        });
+    }
+}
+
+/// Ends the streams of the live page when it is dropped.
+struct EndOfStreams(Endpoints);
+
+impl Drop for EndOfStreams {
+    fn drop(&mut self) {
+        self.0.end_streams();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod answers;
 mod client;
+mod crowd;
 mod guard;
 #[cfg(feature = "dashboard")]
 mod page;
