@@ -1,8 +1,9 @@
 //! SQLite URLs: `sqlite://path/to/file.db?synchronous=full&max_size=9`.
 //!
 //! A plain path, `sqlite:relative.db`, `sqlite:///absolute.db`, `file:name.db` and `:memory:` are
-//! understood; in URLs (not in plain paths) `%20` is a space. Parameters may be written with a
-//! leading underscore, as some drivers have them:
+//! understood; in URLs (not in plain paths) `%20` is a space. A plain path has parameters too, if it
+//! goes on with `?name=`, as in `media.db?_journal_mode=WAL`. They may be written with a leading
+//! underscore, as some drivers have them:
 //!
 //! | parameter | value |
 //! |---|---|
@@ -45,7 +46,11 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
         .find_map(|scheme| url.strip_prefix(scheme))
         .or_else(|| url.starts_with(":memory:").then_some(url));
     let (path, query) = match rest {
-        None => (url.to_owned(), ""), // a plain path may have any character
+        // A plain path may have any character, but nobody names a file like that.
+        None => match url.split_once('?') {
+            Some((path, query)) if has_name(query) => (path.to_owned(), query),
+            _ => (url.to_owned(), ""),
+        },
         Some(rest) => {
             let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
             (decode(path)?, query)
@@ -69,6 +74,12 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
         }
     }
     if faults.is_empty() { Ok(builder) } else { Err(fault(&faults)) }
+}
+
+/// Whether it begins with `name=`.
+fn has_name(query: &str) -> bool {
+    let name = query.split_once('=').map_or("", |(name, _)| name);
+    !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 /// Sets what one parameter says, or tells what would be right.
@@ -153,6 +164,10 @@ mod tests {
         assert_eq!(database("sqlite:a%20b%3F.db"), file("a b?.db"));
         assert_eq!(database("sqlite:///var/x.db?synchronous=full"), file("/var/x.db"));
         assert_eq!(database("file:x.db"), file("x.db"));
+        assert_eq!(database("a%20b.db?_journal_mode=WAL&mode=rwc"), file("a%20b.db"));
+        for odd in ["what?.db", "what?=.db", "a?b-c=d.db"] {
+            assert_eq!(database(odd), file(odd));
+        }
         assert_eq!(
             database("sqlite:x.db?_mode=rw"),
             Database::File { path: "x.db".into(), read_only: false, create: false }
@@ -170,13 +185,18 @@ mod tests {
 
     #[test]
     fn the_pragmas_of_a_media_server_are_understood() {
-        let url = "sqlite:m.db?mode=rwc&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=30000\
+        let url = "m.db?mode=rwc&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=30000\
                    &_cache_size=-64000&_temp_store=MEMORY&_foreign_keys=ON";
-        let options = parse(url).unwrap().options;
-        assert_eq!(options.journal_mode, JournalMode::Wal);
-        assert_eq!(options.busy_timeout, Duration::from_secs(30));
-        assert_eq!(options.cache_budget, 64_000);
-        assert!(options.foreign_keys);
+        for url in [url.to_owned(), format!("sqlite:{url}")] {
+            let options = parse(&url).unwrap().options;
+            assert_eq!(options.database, file("m.db"));
+            assert_eq!(options.journal_mode, JournalMode::Wal);
+            assert_eq!(options.busy_timeout, Duration::from_secs(30));
+            assert_eq!(options.cache_budget, 64_000);
+            assert!(options.foreign_keys);
+        }
+        let error = parse("m.db?_jurnal_mode=WAL").err().unwrap().to_string();
+        assert!(error.contains("did you mean journal_mode?"), "{error}");
     }
 
     #[test]
