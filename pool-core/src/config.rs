@@ -85,9 +85,13 @@ pub struct PoolConfig {
     /// A connection held for longer is reported once, with who holds it. Default: none.
     #[cfg_attr(feature = "serde", serde(with = "human::optional"))]
     pub leak_after: Option<Duration>,
-    /// How many engine events the flight recorder keeps. Default: 2048.
+    /// How many engine events the flight recorder keeps, of 16 bytes each and some more for rare ones;
+    /// at most 16,777,216. Default: 2048.
     pub flight_recorder: usize,
 }
+
+/// They are allocated with the pool: 256 MiB.
+const MOST_EVENTS: usize = 1 << 24;
 
 impl Default for PoolConfig {
     fn default() -> Self {
@@ -269,6 +273,10 @@ impl PoolConfig {
             let expected = format!("less than max_lifetime ({lifetime:?})");
             fault("keepalive", format!("{keepalive:?}"), expected, Some("max_lifetime"));
         }
+        if self.flight_recorder > MOST_EVENTS {
+            let expected = format!("at most {MOST_EVENTS}");
+            fault("flight_recorder", self.flight_recorder.to_string(), expected, None);
+        }
         if faults.is_empty() { Ok(()) } else { Err(ConfigError { faults }) }
     }
 }
@@ -381,6 +389,7 @@ mod tests {
             .ping_timeout(Duration::ZERO)
             .lifetime_jitter(7.0)
             .keepalive(Duration::from_secs(7200))
+            .flight_recorder(usize::MAX)
             .validate()
             .unwrap_err();
         let fields: Vec<_> = error.faults().iter().map(|fault| fault.field).collect();
@@ -392,7 +401,8 @@ mod tests {
                 "max_connecting",
                 "ping_timeout",
                 "lifetime_jitter",
-                "keepalive"
+                "keepalive",
+                "flight_recorder"
             ]
         );
         assert!(

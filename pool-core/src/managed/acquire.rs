@@ -396,7 +396,7 @@ impl<M: Manager> AcquireFuture<'_, M> {
     }
 
     fn refused(&self, why: Refusal, suspended: bool) -> AcquireError {
-        self.shared.refused(why, suspended, self.caller, self.waited())
+        self.shared.error(why.kind(suspended), self.caller, self.waited())
     }
 
     /// Nanoseconds since it began.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::machine::record::Slot;
 use super::machine::state::State;
-use super::machine::vocabulary::{Caller, Phase, Refusal, Time, Who};
+use super::machine::vocabulary::{Caller, Phase, Time, Who};
 use super::shared::Shared;
 use crate::Manager;
 use crate::error::{self, AcquireError, AcquireErrorKind, Inner, LastError, Nested};
@@ -67,26 +67,22 @@ impl<M: Manager> Shared<M> {
         group(self.read(|state| held(state, now)))
     }
 
-    /// The error for an acquire that ended without a connection.
-    pub(crate) fn refused(
+    /// The error for an acquire that ended without a connection; observers are told.
+    pub(crate) fn error(
         &self,
-        why: Refusal,
-        suspended: bool,
+        kind: AcquireErrorKind,
         caller: Caller,
         waited: u64,
     ) -> AcquireError {
-        let kind = match why {
-            Refusal::TimedOut if suspended => AcquireErrorKind::Suspended,
-            Refusal::TimedOut => AcquireErrorKind::TimedOut,
-            Refusal::Connect => AcquireErrorKind::Connect,
-            Refusal::Panicked => AcquireErrorKind::Panicked,
-            Refusal::QueueFull => AcquireErrorKind::QueueFull,
-            Refusal::Closed => AcquireErrorKind::Closed,
-        };
-        self.error(kind, caller, waited)
+        let error = self.explain(kind, caller, waited);
+        let (pool, site, operation) = (&*self.name, caller.site, caller.operation);
+        let waited = Duration::from_nanos(waited);
+        self.tell(|m| m.acquire_failed(&AcquireFailed { pool, operation, site, waited, kind }));
+        error
     }
 
-    pub(crate) fn error(
+    /// The same for who did not acquire.
+    pub(crate) fn explain(
         &self,
         kind: AcquireErrorKind,
         caller: Caller,
@@ -103,7 +99,7 @@ impl<M: Manager> Shared<M> {
             .last_error()
             .filter(|_| told)
             .map(|(at, error)| LastError { error, ago: Duration::from_nanos(now.since(at)) });
-        let error = AcquireError::new(Inner {
+        AcquireError::new(Inner {
             kind,
             waited,
             phase: phase(&diagnosis.snapshot),
@@ -111,10 +107,7 @@ impl<M: Manager> Shared<M> {
             holders: diagnosis.holders.clone(),
             source,
             nested: diagnosis.nested(caller.who),
-        });
-        let (pool, site, operation) = (&*self.name, caller.site, caller.operation);
-        self.tell(|m| m.acquire_failed(&AcquireFailed { pool, operation, site, waited, kind }));
-        error
+        })
     }
 
     fn diagnose(&self, now: Time) -> Arc<Diagnosis> {

@@ -48,6 +48,7 @@ pub(crate) mod shared;
 mod slot;
 mod tasks;
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind, resume_unwind};
@@ -71,7 +72,7 @@ use crate::reconfigured::Reconfigured;
 use crate::snapshot::{CloseReason, Snapshot, Statistics};
 use crate::sync::Arc;
 use crate::{AcquireError, AcquireErrorKind, PoolView};
-use machine::vocabulary::{Caller, Refusal, Settled, Who};
+use machine::vocabulary::{Caller, Settled, Who};
 use shared::{Parts, Shared};
 
 /// A pool of the connections that a [`Manager`] makes. Cheap to clone: every clone is a handle to
@@ -140,20 +141,27 @@ impl<M: Manager> ManagedPool<M> {
         let site = Location::caller();
         async move {
             let shared = &self.shared;
-            let begun = shared.now();
-            if !shared.read(|state| state.bound) && !shared.bind_here() {
-                return Err(shared.error(AcquireErrorKind::NoRuntime, nobody(site), 0));
-            }
-            let reached = shared.until(|shared| shared.read(|state| state.readiness()));
-            let why = match shared.settings.acquire_timeout() {
+            let (begun, binds) = (shared.now(), Cell::new(0));
+            let reached = shared.until(move |_| {
+                if !shared.read(|state| state.bound) {
+                    // A runtime that is just ending lets itself be bound, again and again.
+                    binds.set(binds.get() + 1);
+                    if binds.get() > 3 || !shared.bind_here() {
+                        return Some(Err(AcquireErrorKind::NoRuntime));
+                    }
+                }
+                let reached = shared.read(|state| state.readiness());
+                reached.map(|reached| reached.map_err(|why| why.kind(false)))
+            });
+            let reached = match shared.settings.acquire_timeout() {
                 u64::MAX => reached.await,
                 nanos => {
                     let reached = shared.limited(Duration::from_nanos(nanos), reached).await;
-                    reached.unwrap_or(Err(Refusal::TimedOut))
+                    reached.unwrap_or(Err(AcquireErrorKind::TimedOut))
                 }
             };
             let waited = shared.now().since(begun);
-            why.map_err(|why| shared.refused(why, false, nobody(site), waited))
+            reached.map_err(|kind| shared.explain(kind, nobody(site), waited))
         }
     }
 

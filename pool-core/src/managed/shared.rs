@@ -2,8 +2,8 @@
 //! the lock again.
 //!
 //! [`Shared::with`] is the way in. It locks, runs the state machine, unlocks, and then carries out
-//! what that has asked for: wakes, spawns, closes. Lock order: `runtime`, `diagnosis` or the
-//! settings before `state`, before a waiter's own; nothing of a user's runs under any.
+//! what that has asked for: wakes, spawns, closes. Lock order: `runtime`, `diagnosis`, the settings or
+//! the wall clock before `state`, before a waiter's own; nothing of a user's runs under any.
 
 use std::cell::Cell;
 use std::error::Error as StdError;
@@ -31,8 +31,8 @@ use crate::{Manager, PoolConfig};
 
 /// The wall clock running ahead of the monotonic one by this much means that the machine slept.
 const JUMP: Duration = Duration::from_secs(5);
-/// How often the wall clock is looked at, at most.
-const LOOK: u64 = 10_000_000;
+/// How often the wall clock is looked at, at most, in nanoseconds.
+const LOOK: u64 = 1_000_000;
 
 type Conn<M> = Box<Live<M>>;
 
@@ -240,22 +240,27 @@ impl<M: Manager> Shared<M> {
     /// Looks, now and then, whether the machine slept: then every connection is suspect.
     #[inline]
     pub(crate) fn look_at_the_wall_clock(self: &Arc<Self>, now: Time) {
-        let looked_at = self.wall.looked_at.load(Ordering::Relaxed);
+        let looked_at = self.wall.looked_at.load(Ordering::Acquire);
         if now.0.saturating_sub(looked_at) >= LOOK {
             self.compare_the_clocks(now);
         }
     }
 
+    /// Whoever comes meanwhile waits: it must not take what is about to be suspect.
     #[cold]
     fn compare_the_clocks(self: &Arc<Self>, now: Time) {
-        self.wall.looked_at.store(now.0, Ordering::Relaxed);
         let (wall, mono) = ((self.wall.clock)(), Instant::now());
-        let (old_wall, old_mono) = std::mem::replace(&mut *lock(&self.wall.then), (wall, mono));
+        let mut then = lock(&self.wall.then);
+        let (old_wall, old_mono) = std::mem::replace(&mut *then, (wall, mono));
         let on_the_wall = wall.duration_since(old_wall).unwrap_or_default();
         let ahead = on_the_wall.saturating_sub(mono.saturating_duration_since(old_mono));
+        let mut out = None;
         if ahead > JUMP {
-            self.with(|state| state.suspect_all());
+            self.step(now, &mut out, |state| state.suspect_all());
         }
+        self.wall.looked_at.store(now.0, Ordering::Release);
+        drop(then);
+        self.perform(out);
     }
 
     pub(crate) fn keep_error(&self, error: Arc<dyn StdError + Send + Sync>) {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
 use super::machine::outbox::Start;
@@ -34,15 +35,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             deadline: begun.checked_add(within).unwrap_or(begun + crate::config::FAR),
             activity: Arc::default(),
         };
-        let opened = {
-            let mut shut = shared.shut.subscribe();
-            let open = guarded(timeout(within, open(&shared, &cx)));
-            let closed = shut.wait_for(|shut| *shut);
-            first_of(open, async {
-                let _ = closed.await;
-            })
-            .await
-        };
+        let opened = while_open(&shared, within, open(&shared, &cx)).await;
         let took = begun.elapsed();
         let name = &shared.name;
         let failure = match opened {
@@ -127,7 +120,10 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
             }
             Ok(())
         };
-        let outcome = guarded(timeout(shared.settings.present().ping_timeout, run)).await;
+        let within = shared.settings.present().ping_timeout;
+        let Some(outcome) = while_open(&shared, within, run).await else {
+            return settle(live, Settled::Close(CloseReason::PoolClosed));
+        };
         let took = begun.elapsed();
         let settled = match outcome {
             Ok(Ok(Ok(()))) => Settled::Proven { took: nanos(took) },
@@ -168,7 +164,10 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
             }
             Ok(())
         };
-        let outcome = guarded(timeout(shared.settings.present().reset_timeout, run)).await;
+        let within = shared.settings.present().reset_timeout;
+        let Some(outcome) = while_open(&shared, within, run).await else {
+            return settle(live, Settled::Close(CloseReason::PoolClosed));
+        };
         let took = begun.elapsed();
         let kept = matches!(outcome, Ok(Ok(Ok(()))));
         let settled = match kept {
@@ -228,17 +227,19 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no text)".into())
 }
 
-/// Waits for the first, or for the second; the first wins a tie.
-async fn first_of<T>(
-    first: impl Future<Output = T>,
-    second: impl Future<Output = ()>,
-) -> Option<T> {
-    let (mut first, mut second) = (pin!(first), pin!(second));
-    std::future::poll_fn(|cx| {
-        if let Poll::Ready(output) = first.as_mut().poll(cx) {
-            return Poll::Ready(Some(output));
-        }
-        second.as_mut().poll(cx).map(|()| None)
+/// Runs a future of the user's for this long at most. `None`: the pool is closed, and what comes of
+/// it is of no use any more.
+async fn while_open<M: Manager, F: Future>(
+    shared: &Shared<M>,
+    within: Duration,
+    future: F,
+) -> Option<Result<Result<F::Output, Elapsed>, Panicked>> {
+    let mut shut = shared.shut.subscribe();
+    let mut running = pin!(guarded(timeout(within, future)));
+    let mut closed = pin!(shut.wait_for(|shut| *shut));
+    std::future::poll_fn(|cx| match running.as_mut().poll(cx) {
+        Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
+        Poll::Pending => closed.as_mut().poll(cx).map(|_| None),
     })
     .await
 }

@@ -233,6 +233,23 @@ async fn r10_a_lifetime_of_the_servers_counts_like_ones_own() {
     assert_eq!(audit(&pool).counts.ended.lifetime, 1);
 }
 
+/// A function that was frozen between two short calls: the monotonic clock saw nothing of it.
+#[tokio::test(start_paused = true)]
+async fn r11_a_jump_shortly_after_the_last_use_is_noticed() {
+    static WALL: AtomicU64 = AtomicU64::new(1_000_000);
+    fn wall() -> SystemTime {
+        SystemTime::UNIX_EPOCH + secs(WALL.load(Ordering::Relaxed))
+    }
+    let server = FakeServer::new();
+    let pool = builder(&server, 1).validation(Validation::Never).wall_clock(wall).build().unwrap();
+    sleep(secs(1)).await;
+    drop(pool.acquire().await.unwrap());
+    WALL.fetch_add(600, Ordering::Relaxed);
+    sleep(ms(2)).await;
+    drop(pool.acquire().await.unwrap());
+    assert_eq!(server.calls(Op::Ping), 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn r11_after_a_jump_of_the_wall_clock_everything_is_suspect() {
     static WALL: AtomicU64 = AtomicU64::new(1_000_000);

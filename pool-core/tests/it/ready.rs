@@ -89,3 +89,51 @@ async fn r20_one_that_is_being_proven_counts_for_ready() {
     pool.ready().await.unwrap();
     took(begun, ms(0));
 }
+
+#[test]
+fn r22_who_waits_for_ready_brings_a_runtime_when_the_pools_is_gone() {
+    let server = FakeServer::new();
+    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let (first, second) = (runtime(), runtime());
+    server.next(Op::Connect, [Behaviour::Hang]);
+    let pool = {
+        let _inside = first.enter();
+        builder(&server, 2).min_size(1).build().unwrap()
+    };
+    let waiting = second.spawn({
+        let pool = pool.clone();
+        async move { pool.ready().await.map_err(|error| error.kind()) }
+    });
+    second.block_on(async { sleep(ms(20)).await }); // it waits
+    drop(first);
+    let waited = second.block_on(async { tokio::time::timeout(secs(20), waiting).await });
+    assert_eq!(waited.expect("in time").unwrap(), Ok(()));
+    assert_eq!(audit(&pool).idle, 1);
+}
+
+#[test]
+fn r22_who_waits_for_ready_without_a_runtime_is_told_when_the_pools_is_gone() {
+    live(|| {
+        let server = FakeServer::new();
+        server.always(Op::Connect, Behaviour::FailAfter(ms(1), pool_core::ErrorClass::Transient));
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let builder = builder(&server, 2).min_size(1).acquire_timeout(None);
+        // Nothing is under way then.
+        let builder = builder.backoff_base(secs(3600)).backoff_cap(secs(3600));
+        let pool = builder.runtime(runtime.handle().clone()).build().unwrap();
+        let ending = std::thread::spawn({
+            let pool = pool.clone();
+            move || {
+                runtime.block_on(async {
+                    while pool.snapshot().counts.connects_failed() == 0 {
+                        sleep(ms(1)).await;
+                    }
+                    sleep(ms(20)).await; // it waits
+                });
+                drop(runtime);
+            }
+        });
+        assert_eq!(park_on(pool.ready()).unwrap_err().kind(), AcquireErrorKind::NoRuntime);
+        ending.join().unwrap();
+    });
+}

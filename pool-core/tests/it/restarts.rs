@@ -162,3 +162,28 @@ async fn r16_a_ping_that_began_before_the_alarm_proves_nothing() {
     }
     audit(&pool);
 }
+
+/// It had logged in, and what came after took a while.
+#[tokio::test(start_paused = true)]
+async fn r16_a_connect_that_began_before_the_alarm_proves_nothing() {
+    let server = FakeServer::new();
+    let slowly = builder(&server, 2).after_connect_async(|_| {
+        Box::pin(async {
+            sleep(ms(50)).await;
+            Ok(())
+        })
+    });
+    let pool = slowly.build().unwrap();
+    let held = pool.acquire().await.unwrap();
+    let waiters = ask(&pool, 1);
+    sleep(ms(20)).await;
+    server.silence_all(); // a restart of which no FIN came through, but for one
+    server.kill(held.id());
+    drop(held);
+    for waiter in waiters {
+        let mut guard = waiter.await.unwrap().1.unwrap();
+        guard.query().expect("nothing suspect is handed out unproven");
+    }
+    assert_eq!(server.calls(Op::Ping), 1);
+    audit(&pool);
+}

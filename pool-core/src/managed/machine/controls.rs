@@ -76,6 +76,7 @@ impl<P> State<P> {
     pub(crate) fn unbind(&mut self) {
         self.note(Event::Unbind);
         self.bound = false;
+        self.out.changed = true;
         self.doubt_all();
         self.waiters.wake_all(&mut self.out.errands().wake);
     }

@@ -162,8 +162,10 @@ impl<P> State<P> {
         let draw = draw(self.offset, slot.id);
         self.times.connect.record_nanos(self.now.since(slot.since));
         slot.born(self.now, &self.tuning, limits, draw);
-        // A connect is proof, but not what asynchronous before_acquire hooks do.
-        self.place(key, connection, !self.tuning.prepare);
+        // A connect is proof, but not what asynchronous before_acquire hooks do, nor where an alarm came
+        // since it began.
+        let proven = !self.tuning.prepare && self.slots[key].epoch == self.epoch;
+        self.place(key, connection, proven);
         self.out.changed = true;
         if self.replacing > 0 {
             self.wind(self.now);

@@ -3,8 +3,8 @@
 use std::panic::Location;
 use std::thread::ThreadId;
 
-use crate::Cause;
 use crate::snapshot::CloseReason;
+use crate::{AcquireErrorKind, Cause};
 
 pub(crate) type SlotKey = usize;
 
@@ -49,6 +49,20 @@ pub(crate) enum Refusal {
     Panicked,
     QueueFull,
     Closed,
+}
+
+impl Refusal {
+    /// As its caller is told.
+    pub(crate) fn kind(self, suspended: bool) -> AcquireErrorKind {
+        match self {
+            Self::TimedOut if suspended => AcquireErrorKind::Suspended,
+            Self::TimedOut => AcquireErrorKind::TimedOut,
+            Self::Connect => AcquireErrorKind::Connect,
+            Self::Panicked => AcquireErrorKind::Panicked,
+            Self::QueueFull => AcquireErrorKind::QueueFull,
+            Self::Closed => AcquireErrorKind::Closed,
+        }
+    }
 }
 
 /// What a slot is doing.
