@@ -19,6 +19,9 @@ use crate::server::{MySqlWarning, Wishes};
 /// Statements that a connection keeps prepared.
 const STATEMENT_CACHE: usize = 256;
 
+type Change =
+    Box<dyn FnOnce(pool_core::Builder<MySqlManager>) -> pool_core::Builder<MySqlManager> + Send>;
+
 /// A [`MySqlPool`] in the making.
 #[must_use = "nothing is opened until it is built"]
 pub struct MySqlBuilder {
@@ -30,6 +33,7 @@ pub struct MySqlBuilder {
     credentials: Option<AskCredentials>,
     warn: Option<Warn>,
     metrics: Vec<Arc<dyn Metrics>>,
+    changes: Vec<Change>,
     observers: Observers,
 }
 
@@ -53,6 +57,7 @@ impl MySqlBuilder {
             credentials: None,
             warn: None,
             metrics: Vec::new(),
+            changes: Vec::new(),
             observers: Observers::default(),
         }
         .take(options)
@@ -144,6 +149,33 @@ impl MySqlBuilder {
         self
     }
 
+    /// Changes how the pool itself is made: with hooks, or on another runtime. What a hook does to a
+    /// session is no user's leavings, and a reset does it again.
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use pool_mysql::MySqlPool;
+    ///
+    /// let pool = MySqlPool::builder("mysql://app@localhost/media")?
+    ///     .pool(|pool| {
+    ///         pool.after_connect_async(|connection| {
+    ///             Box::pin(async { Ok(connection.query_drop("SET NAMES latin1").await?) })
+    ///         })
+    ///     })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn pool<F>(mut self, change: F) -> Self
+    where
+        F: FnOnce(pool_core::Builder<MySqlManager>) -> pool_core::Builder<MySqlManager>
+            + Send
+            + 'static,
+    {
+        self.changes.push(Box::new(change));
+        self
+    }
+
     /// Is told what happens in the pool. There may be several.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.metrics.push(metrics);
@@ -177,9 +209,11 @@ impl MySqlBuilder {
     /// If the settings make no sense.
     pub fn build_unchecked(mut self) -> Result<MySqlPool, MySqlError> {
         let metrics = std::mem::take(&mut self.metrics);
+        let changes = std::mem::take(&mut self.changes);
         let config = self.config.clone();
         config.validate()?;
         let builder = ManagedPool::builder(self.manager()?).config(config);
+        let builder = changes.into_iter().fold(builder, |builder, change| change(builder));
         let inner = metrics.into_iter().fold(builder, pool_core::Builder::metrics).build()?;
         Ok(MySqlPool { inner })
     }

@@ -53,6 +53,8 @@ pub struct MySqlConnection {
     pub(crate) max_packet: usize,
     /// What the session's autocommit was when it was new.
     pub(crate) autocommit: bool,
+    /// What it is for its users: hooks may change it.
+    pub(crate) adopted_autocommit: bool,
     /// What statements left in the session.
     pub(crate) left: Leaves,
     /// Something was done since the session was last cleared.
@@ -84,6 +86,7 @@ impl MySqlConnection {
             server: Arc::default(),
             max_packet: usize::MAX,
             autocommit: true,
+            adopted_autocommit: true,
             left: Leaves::Nothing,
             is_used: false,
             is_raw: false,
@@ -98,6 +101,7 @@ impl MySqlConnection {
         let server = MySqlServer::ask(self.link.begin().await?).await;
         let server = self.link.end(server)?;
         self.autocommit = self.link.ask_status().await?.is_none_or(|status| status.autocommit);
+        self.adopted_autocommit = self.autocommit;
         self.cache = Cache::new(server.statements(wishes.statements, wishes.max_size));
         self.max_packet = server.max_allowed_packet.map_or(usize::MAX, |max| max as usize);
         self.server = Arc::new(server);

@@ -20,7 +20,6 @@ use crate::connection::MySqlConnection;
 use crate::error::{MySqlError, MySqlErrorKind};
 use crate::link::{Link, State};
 use crate::server::{MySqlServer, MySqlWarning, Wishes};
-use crate::text::Leaves;
 
 /// How long it may take to reach the server to end a given-up statement, and to end it: together less
 /// than the pool gives to a close. The connection is closed in any case.
@@ -206,8 +205,7 @@ impl Manager for MySqlManager {
     }
 
     fn adopt(&self, connection: &mut MySqlConnection) {
-        connection.left = Leaves::Nothing;
-        connection.is_used = false;
+        connection.adopt();
     }
 
     async fn reset(&self, connection: &mut MySqlConnection, _: Cause) -> Result<Reset, MySqlError> {

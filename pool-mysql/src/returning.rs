@@ -44,10 +44,19 @@ impl MySqlConnection {
         if status.in_transaction || self.owed.is_some() {
             return Condition::Dirty(Cause::Transaction);
         }
-        if self.left != Leaves::Nothing || self.is_due() || status.autocommit != self.autocommit {
+        let is_other = status.autocommit != self.adopted_autocommit;
+        if self.left != Leaves::Nothing || self.is_due() || is_other {
             return Condition::Dirty(Cause::SessionState);
         }
         Condition::Clean
+    }
+
+    /// What hooks did to the session is how its users are to find it.
+    pub(crate) fn adopt(&mut self) {
+        (self.left, self.is_used) = (Leaves::Nothing, false);
+        if let Some(status) = self.link.status() {
+            self.adopted_autocommit = status.autocommit;
+        }
     }
 
     /// Whether the level clears what nobody saw.
@@ -77,7 +86,7 @@ impl MySqlConnection {
         let clears = self.is_raw
             || self.left != Leaves::Nothing
             || self.is_due()
-            || self.link.status().is_none_or(|status| status.autocommit != self.autocommit);
+            || self.link.status().is_none_or(|it| it.autocommit != self.adopted_autocommit);
         self.owed = None;
         if clears && !self.clear().await? {
             return Ok(Reset::Discard);
@@ -126,6 +135,7 @@ impl MySqlConnection {
         let server = MySqlServer::ask(self.link.begin().await?).await;
         let is_same = self.link.end(server)? == **self.shared_server();
         let status = self.link.ask_status().await?;
+        self.adopted_autocommit = self.autocommit;
         Ok(is_same && status.is_some_and(|status| status.autocommit == self.autocommit))
     }
 

@@ -20,6 +20,9 @@ const STATEMENT_CACHE: usize = 256;
 /// Supabase's port for its pooler in transaction mode.
 const SUPABASE_POOLER_PORT: u16 = 6543;
 
+type Change =
+    Box<dyn FnOnce(pool_core::Builder<PgManager>) -> pool_core::Builder<PgManager> + Send>;
+
 /// A [`PgPool`] in the making.
 #[must_use = "nothing is opened until it is built"]
 pub struct PgBuilder {
@@ -31,6 +34,7 @@ pub struct PgBuilder {
     credentials: Option<AskCredentials>,
     warn: Option<Warn>,
     metrics: Vec<Arc<dyn Metrics>>,
+    changes: Vec<Change>,
     observers: Observers,
 }
 
@@ -54,6 +58,7 @@ impl PgBuilder {
             credentials: None,
             warn: None,
             metrics: Vec::new(),
+            changes: Vec::new(),
             observers: Observers::default(),
         }
         .take(options)
@@ -165,6 +170,32 @@ impl PgBuilder {
         self
     }
 
+    /// Changes how the pool itself is made: with hooks, or on another runtime. What a hook does to a
+    /// session is no user's leavings, and a reset does it again. (Behind a pooler in transaction mode it
+    /// is the next session's a transaction later.)
+    ///
+    /// ```no_run
+    /// # #[tokio::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use pool_postgres::PgPool;
+    ///
+    /// let pool = PgPool::builder("postgres://app@localhost/media")?
+    ///     .pool(|pool| {
+    ///         pool.after_connect_async(|connection| {
+    ///             Box::pin(async { Ok(connection.batch_execute("SET search_path TO media").await?) })
+    ///         })
+    ///     })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn pool<F>(mut self, change: F) -> Self
+    where
+        F: FnOnce(pool_core::Builder<PgManager>) -> pool_core::Builder<PgManager> + Send + 'static,
+    {
+        self.changes.push(Box::new(change));
+        self
+    }
+
     /// Is told what happens in the pool. There may be several.
     pub fn metrics(mut self, metrics: Arc<dyn Metrics>) -> Self {
         self.metrics.push(metrics);
@@ -199,9 +230,11 @@ impl PgBuilder {
     pub fn build_unchecked(mut self) -> Result<PgPool, PgError> {
         let config = std::mem::replace(&mut self.config, PoolConfig::new());
         let metrics = std::mem::take(&mut self.metrics);
+        let changes = std::mem::take(&mut self.changes);
         config.validate()?;
         let manager = self.max_size(config.max_size).manager()?;
         let builder = ManagedPool::builder(manager).config(config);
+        let builder = changes.into_iter().fold(builder, |builder, change| change(builder));
         let inner = metrics.into_iter().fold(builder, pool_core::Builder::metrics).build()?;
         Ok(PgPool { inner })
     }

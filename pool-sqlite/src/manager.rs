@@ -58,6 +58,10 @@ impl Manager for SqliteManager {
         connection.condition()
     }
 
+    fn adopt(&self, connection: &mut SqliteConnection) {
+        connection.forget_session_changes();
+    }
+
     async fn reset(
         &self,
         connection: &mut SqliteConnection,

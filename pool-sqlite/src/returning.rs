@@ -66,6 +66,13 @@ impl SqliteConnection {
         }
     }
 
+    /// What was changed about the session so far is how its users are to find it.
+    pub(crate) fn forget_session_changes(&self) {
+        if let Home::Here(opened) = &self.home {
+            opened.touched.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn look_at_the_log(&mut self) {
         let (Home::Here(opened), Role::Writer) = (&self.home, self.role) else { return };
         let Some(wal) = self.shared.wal() else { return };

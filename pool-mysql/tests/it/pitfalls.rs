@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use pool_mysql::mysql_async::{Params, Row, Value, params};
-use pool_mysql::{MySqlConnection, MySqlCredentials, MySqlErrorKind, MySqlPool};
+use pool_mysql::{MySqlConnection, MySqlCredentials, MySqlErrorKind, MySqlPool, ResetLevel};
 
 use crate::place::Place;
 use crate::soon;
@@ -255,5 +255,35 @@ async fn r20_credentials_are_asked_for_at_each_connect_and_told_nobody() {
         let error = pool_mysql::MySqlError::from(soon(acquire).await.unwrap_err());
         let said = format!("{error} {error:?} {pool:?}");
         assert_eq!(said.contains("hunter2") || said.contains("second"), is_shown, "{said}");
+    }
+}
+
+/// A driver's flag among it, which tells a user's leavings apart.
+#[tokio::test]
+async fn what_a_hook_sets_up_is_no_users_leavings_and_there_after_a_reset() {
+    let place = Place::new().await;
+    for level in [ResetLevel::Fast, ResetLevel::Verified, ResetLevel::Clean] {
+        let pool = place.builder().max_size(1).reset_level(level).pool(|pool| {
+            pool.after_connect_async(|connection| {
+                Box::pin(async {
+                    connection.query_drop("SET @own = 'of a hook', autocommit = 0").await?;
+                    Ok(())
+                })
+            })
+        });
+        let pool = soon(pool.build()).await.unwrap();
+        for changes in [false, true, false, false] {
+            let mut connection = soon(pool.acquire()).await.unwrap();
+            let own: (String, u8) =
+                connection.query_first("SELECT @own, @@autocommit").await.unwrap().unwrap();
+            assert_eq!(own, ("of a hook".to_owned(), 0), "{level:?}");
+            if changes {
+                connection.query_drop("SET @own = 'of a user', autocommit = 1").await.unwrap();
+            }
+        }
+        let counts = pool.snapshot().counts;
+        assert_eq!(counts.created, 1, "{level:?}");
+        let resets = if level == ResetLevel::Clean { 3 } else { 1 }; // the last may be under way
+        assert!(counts.reset >= resets, "{level:?}: {}", counts.reset);
     }
 }

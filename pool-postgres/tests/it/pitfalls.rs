@@ -189,6 +189,30 @@ async fn what_a_hook_does_after_a_use_is_nobodys_leavings() {
 }
 
 #[tokio::test]
+async fn what_a_hook_sets_up_is_there_after_a_reset() {
+    let place = Place::new().await;
+    let builder = place.builder().max_size(1).pool(|pool| {
+        pool.after_connect_async(|connection| {
+            Box::pin(async {
+                connection.batch_execute("SET my.own = 'of a hook'").await?;
+                Ok(())
+            })
+        })
+    });
+    let pool = soon(builder.build()).await.unwrap();
+    for changes in [false, true, false] {
+        let connection = soon(pool.acquire()).await.unwrap();
+        let own = connection.query_one("SELECT current_setting('my.own')", &[]).await.unwrap();
+        assert_eq!(own.get::<_, &str>(0), "of a hook");
+        if changes {
+            connection.batch_execute("SET my.own = 'of a user'").await.unwrap();
+        }
+    }
+    let counts = pool.snapshot().counts;
+    assert_eq!((counts.created, counts.reset), (1, 1));
+}
+
+#[tokio::test]
 async fn r18_a_setting_by_a_function_is_seen_whatever_stands_behind_it() {
     let place = Place::new().await;
     let pool = one(&place).await;

@@ -1,6 +1,9 @@
 //! What the next user of a connection finds: nothing of the one before.
 
-use pool_sqlite::{SqliteGuard, SqlitePool, rusqlite};
+use std::time::Duration;
+
+use pool_core::{BoxError, BoxFuture, Builder, ManagedPool};
+use pool_sqlite::{SqliteConnection, SqliteGuard, SqliteManager, SqlitePool, rusqlite};
 
 use super::{Place, number, run, soon};
 
@@ -23,7 +26,7 @@ async fn r17_an_open_transaction_is_rolled_back_at_once() {
     run(&mut pool.write().await.unwrap(), "BEGIN IMMEDIATE").await;
     assert_eq!(soon(reset(&pool, 2)).await.reset, 2);
     let other = rusqlite::Connection::open(place.file("test.db")).unwrap();
-    other.busy_timeout(std::time::Duration::ZERO).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
 }
 
@@ -110,4 +113,35 @@ async fn r18_what_was_written_to_temporary_tables_is_gone() {
     drop(leave(&pool, "PRAGMA locking_mode = EXCLUSIVE; CREATE TABLE t (x)").await);
     let counts = pool.writer().snapshot().counts;
     assert_eq!((counts.created, counts.reset), (1, 3), "{counts:?}");
+}
+
+fn set_cache_size(connection: &mut SqliteConnection) -> BoxFuture<'_, Result<(), BoxError>> {
+    Box::pin(async {
+        connection.call(|c| c.execute_batch("PRAGMA cache_size = 77")).await?;
+        Ok(())
+    })
+}
+
+/// In a pool of one's own, where there are hooks.
+#[tokio::test]
+async fn what_a_hook_sets_up_is_no_users_leavings_and_there_after_a_reset() {
+    let place = Place::new();
+    let hooks: [fn(Builder<SqliteManager>) -> Builder<SqliteManager>; 2] = [
+        |builder| builder.after_connect_async(set_cache_size),
+        |builder| builder.before_acquire_async(set_cache_size),
+    ];
+    for hooked in hooks {
+        let manager = SqlitePool::builder(place.file("test.db")).manager().unwrap();
+        let pool = hooked(ManagedPool::builder(manager).max_size(1)).build().unwrap();
+        for changes in [false, true, false, false] {
+            let mut connection = soon(pool.acquire()).await.unwrap();
+            assert_eq!(number(&mut connection, "PRAGMA cache_size").await, 77);
+            if changes {
+                run(&mut connection, "PRAGMA cache_size = 78").await;
+            }
+        }
+        let counts = pool.snapshot().counts;
+        assert_eq!((counts.created, counts.reset), (1, 1));
+        pool.close(Duration::from_secs(5)).await;
+    }
 }
