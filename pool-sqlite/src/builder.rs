@@ -9,7 +9,7 @@ use pool_core::{ManagedPool, Metrics, PoolConfig, Validation};
 use pool_sql::{Observers, StatementObserver};
 use rusqlite::Connection;
 
-use crate::common::Common;
+use crate::common::{Common, Opens};
 use crate::error::{SqliteError, SqliteErrorKind};
 use crate::manager::SqliteManager;
 use crate::open::{Role, open_memory};
@@ -296,6 +296,7 @@ fn common(
             Database::File { .. } => None,
         },
         wal: OnceLock::new(),
+        opens: Opens::default(),
         options,
     }))
 }

@@ -21,6 +21,29 @@ pub(crate) struct Common {
     pub(crate) _anchor: Option<Mutex<Connection>>,
     /// Where the write-ahead log is, once it was looked for.
     pub(crate) wal: OnceLock<PathBuf>,
+    pub(crate) opens: Opens,
+}
+
+/// Attempts to open the database. A thread that is in one cannot be ended, only left behind; so there
+/// is a limit to those that nobody waits for any more.
+#[derive(Default)]
+pub(crate) struct Opens {
+    /// Shared by each thread that is in one.
+    under_way: Arc<()>,
+    /// Shared by each caller who waits for one.
+    awaited: Arc<()>,
+}
+
+impl Opens {
+    /// Threads that may be left behind in it, for all connections together.
+    const LEFT_BEHIND: usize = 8;
+
+    /// One more: what its thread keeps, and what its caller keeps. `None`: there are too many.
+    pub(crate) fn begin(&self) -> Option<(Arc<()>, Arc<()>)> {
+        let under_way = Arc::strong_count(&self.under_way);
+        let left_behind = under_way.saturating_sub(Arc::strong_count(&self.awaited));
+        (left_behind < Self::LEFT_BEHIND).then(|| (self.under_way.clone(), self.awaited.clone()))
+    }
 }
 
 impl Common {

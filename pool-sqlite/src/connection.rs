@@ -92,11 +92,19 @@ impl SqliteConnection {
         shared: Arc<Common>,
         activity: Activity,
     ) -> Result<Self, SqliteError> {
+        let Some((under_way, _awaited)) = shared.opens.begin() else {
+            let text = "too many attempts to open it have not ended, long after their time was up: \
+                        another program holds its lock, or its disk does not answer";
+            return Err(SqliteError::text(SqliteErrorKind::Busy, text).of(&shared.database));
+        };
         let worker = Worker::spawn(name).map_err(|error| {
             SqliteError::text(SqliteErrorKind::CannotOpen, format!("no thread: {error}"))
         })?;
         let common = shared.clone();
-        let open = move || Opened::open(&common.options, role, common.cache_of(role));
+        let open = move || {
+            let _under_way = under_way;
+            Opened::open(&common.options, role, common.cache_of(role))
+        };
         let opened = match worker.run(open).await.map_err(|_| gone())? {
             Ok(opened) => opened,
             Err(Panicked(text)) => Err(panicked(&text)),

@@ -168,7 +168,7 @@ async fn a_reset_is_no_use() {
 }
 
 /// At least so many: a list may lack some while others end.
-fn threads(name: &str) -> usize {
+pub(crate) fn threads(name: &str) -> usize {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let short: String = name.chars().take(12).collect();
     tasks

@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use pool_core::ManagedPool;
 use pool_sqlite::{JournalMode, SqliteBuilder, SqliteErrorKind, SqlitePool, rusqlite};
 
+use super::closing::threads;
 use super::{Place, number, run, soon};
 
 #[tokio::test]
@@ -169,4 +171,31 @@ async fn errors_quote_no_sql() {
     let error = writer.call(move |c| c.execute_batch(wrong)).await.unwrap_err();
     assert!(error.to_string().contains("no such function"), "{error}");
     assert!(!format!("{error} {error:?}").contains("canary"), "{error:?}");
+}
+
+/// A thread that waits for a lock cannot be ended when the connect's time is up.
+#[tokio::test]
+async fn r01_opens_that_hang_leave_few_threads_behind() {
+    let place = Place::new();
+    let other = rusqlite::Connection::open(place.file("test.db")).unwrap();
+    other.execute_batch("CREATE TABLE t (x); BEGIN EXCLUSIVE").unwrap();
+    let ms = Duration::from_millis;
+    let builder = place.builder().options(|o| o.busy_timeout = Duration::from_secs(600));
+    let manager = builder.config(|c| c.name("left-behind")).manager().unwrap();
+    let pool = ManagedPool::builder(manager).max_size(1).connect_timeout(ms(5));
+    let pool = pool.backoff_base(ms(1)).backoff_cap(ms(2)).build().unwrap();
+    let says = "too many attempts to open it";
+    let all = async {
+        loop {
+            let error = pool.acquire().within(ms(50)).await.unwrap_err();
+            assert!(threads("left-behind") <= 8 + 1, "and one under way");
+            if error.to_string().contains(says) {
+                return;
+            }
+        }
+    };
+    soon(all).await;
+    assert!(threads("left-behind") >= 8);
+    other.execute_batch("COMMIT").unwrap();
+    run(&mut soon(pool.acquire().within(Duration::from_secs(60))).await.unwrap(), "SELECT 1").await;
 }
