@@ -183,13 +183,18 @@ impl<P> State<P> {
         if class.is_none() && self.somebody_waits() {
             self.refuse(Refusal::Panicked);
         }
-        if permanent && self.servers() == 0 {
+        self.despair();
+        self.out.changed = true;
+        self.serve();
+    }
+
+    /// Tells everyone in line, where no connection is left and none can be opened.
+    pub(super) fn despair(&mut self) {
+        if self.servers() == 0 && self.backoff.is_permanent(self.now) {
             while self.somebody_waits() {
                 self.refuse(Refusal::Connect);
             }
         }
-        self.out.changed = true;
-        self.serve();
     }
 
     /// Whether the minimums are reached, or why they will not be; `None` while it is open.

@@ -224,6 +224,7 @@ impl<P> State<P> {
             (slot.id, reason, slot.born)
         });
         self.out.changed = true;
+        self.despair();
         self.serve();
         opened
     }
