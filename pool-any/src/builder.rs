@@ -68,7 +68,7 @@ impl AnyBuilder {
         })?;
         let making = match loaded.ssl_mode() {
             Some(mode) if !matches!(loaded.source(Setting::SslMode), Source::Url(_)) => {
-                with_ssl_mode(making, mode)
+                with_ssl_mode(making, mode)?
             }
             _ => making,
         };
@@ -237,41 +237,27 @@ fn no_such_feature(backend: Backend) -> String {
     )
 }
 
-fn with_ssl_mode(making: Making, mode: SslMode) -> Making {
-    match making {
+fn with_ssl_mode(making: Making, mode: SslMode) -> Result<Making, AnyError> {
+    let word = mode.as_str();
+    Ok(match making {
         #[cfg(feature = "sqlite")]
         Making::Sqlite(builder) => {
-            let _ = mode; // it is a file
+            let _ = word; // it is a file
             Making::Sqlite(builder)
         }
         #[cfg(feature = "postgres")]
         Making::Postgres(builder) => {
-            use pool_postgres::SslMode as Pg;
-            let mode = match mode {
-                SslMode::Disable => Pg::Disable,
-                SslMode::Allow => Pg::Allow,
-                SslMode::Prefer => Pg::Prefer,
-                SslMode::Require => Pg::Require,
-                SslMode::VerifyCa => Pg::VerifyCa,
-                _ => Pg::VerifyFull,
-            };
+            let mode = word.parse::<pool_postgres::SslMode>()?;
             Making::Postgres(builder.options(|options| options.sslmode(mode)))
         }
         #[cfg(feature = "mysql")]
         Making::MySql(builder) => {
-            use pool_mysql::SslMode as My;
-            let mode = match mode {
-                SslMode::Disable => My::Disabled,
-                SslMode::Allow | SslMode::Prefer => My::Preferred,
-                SslMode::Require => My::Required,
-                SslMode::VerifyCa => My::VerifyCa,
-                _ => My::VerifyIdentity,
-            };
+            let mode = word.parse::<pool_mysql::SslMode>()?;
             Making::MySql(builder.options(|options| options.ssl_mode(mode)))
         }
         #[cfg(not(any(feature = "mysql", feature = "postgres", feature = "sqlite")))]
         Making::Never(never, _) => match never {},
-    }
+    })
 }
 
 #[cfg(test)]

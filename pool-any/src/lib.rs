@@ -49,7 +49,8 @@
 //! `sqlite`, `postgres` and `mysql` each bring one backend, none is on by default; without any, this
 //! crate compiles and can connect to nothing. The backends are here as `pool_any::sqlite`,
 //! `pool_any::postgres` and `pool_any::mysql`, so that one dependency is enough. `serde` makes snapshots
-//! serialize.
+//! serialize. `metrics` brings [`AnyBuilder`]`::monitor` and what the settings say of logging (`echo_pool`,
+//! `log_level`), as events of `tracing`; without it those say nothing.
 //!
 //! # Cancel safety
 //!

@@ -16,7 +16,8 @@ use crate::ssl::SslMode;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Loaded {
-    /// How the pool behaves. It is valid.
+    /// How the pool behaves. It is valid. Not in it: the [`database`](Self::database) and the
+    /// [`ssl_mode`](Self::ssl_mode).
     pub config: PoolConfig,
     /// Which database is meant, if any was named.
     pub database: Option<Database>,
@@ -41,7 +42,8 @@ impl Loaded {
     }
 
     /// How TLS is to be used, if anybody said so. If its source is the URL, the driver reads it
-    /// there.
+    /// there; else it is for you to hand on, since it is no setting of the pool's and not in
+    /// [`config`](Self::config): `options.sslmode(mode.as_str().parse()?)`. `pool-any` does so by itself.
     pub fn ssl_mode(&self) -> Option<SslMode> {
         match self.others.get(&Setting::SslMode) {
             Some(Change::SslMode(mode)) => Some(*mode),

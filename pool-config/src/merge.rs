@@ -88,6 +88,13 @@ impl Merge {
         match self.sizes() {
             Ok(Some((max_size, max_idle))) => {
                 (self.config.max_size, self.config.max_idle) = (max_size.0, Some(max_idle.0));
+                // They stay, as long as they are used or not, unless something else was said.
+                if self.source(Setting::IdleTimeout) == Source::Default
+                    && self.config.idle_timeout == PoolConfig::default().idle_timeout
+                {
+                    self.config.idle_timeout = None;
+                    self.sources.insert(Setting::IdleTimeout, max_idle.1.clone());
+                }
                 self.sources.insert(Setting::MaxSize, max_size.1);
                 self.sources.insert(Setting::MaxIdle, max_idle.1);
             }

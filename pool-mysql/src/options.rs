@@ -4,6 +4,7 @@
 //! connects to is what its options say.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use pool_sql::Secret;
@@ -324,8 +325,25 @@ impl SslMode {
 
     pub(crate) fn parse(word: &str) -> Result<Self, String> {
         let plain = word.to_ascii_lowercase().replace('_', "-");
+        let plain = match &*plain {
+            "disable" => "disabled",
+            "allow" | "prefer" => "preferred",
+            "require" => "required",
+            "verify-full" => "verify-identity",
+            own => own,
+        };
         let found = Self::ALL.into_iter().find(|mode| mode.as_str() == plain);
         found.ok_or_else(|| format!("want one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// From the word as `mysql` writes it, or libpq (`allow` is `Preferred`).
+impl FromStr for SslMode {
+    type Err = MySqlError;
+
+    fn from_str(word: &str) -> Result<Self, MySqlError> {
+        let named = |want| format!("SslMode: {word}: {want}");
+        Self::parse(word).map_err(|want| MySqlError::text(MySqlErrorKind::Config, named(want)))
     }
 }
 
@@ -432,7 +450,18 @@ mod tests {
                 assert_eq!(SslMode::parse(&text), Ok(mode));
             }
         }
-        let error = SslMode::parse("verify-full").unwrap_err();
-        assert!(error.ends_with("disabled, preferred, required, verify-ca, verify-identity"));
+        for (word, mode) in [
+            ("disable", SslMode::Disabled),
+            ("allow", SslMode::Preferred),
+            ("prefer", SslMode::Preferred),
+            ("require", SslMode::Required),
+            ("verify-full", SslMode::VerifyIdentity),
+        ] {
+            assert_eq!(word.parse::<SslMode>().unwrap(), mode, "libpq's {word}");
+        }
+        let error = "tls".parse::<SslMode>().unwrap_err();
+        assert_eq!(error.kind(), MySqlErrorKind::Config);
+        let all = "tls: want one of disabled, preferred, required, verify-ca, verify-identity";
+        assert!(error.to_string().contains(all), "{error}");
     }
 }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::io::Read;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use pool_sql::Secret;
@@ -422,6 +423,16 @@ macro_rules! words {
                     $($text => Ok(Self::$variant),)*
                     _ => Err(format!("want one of {}", [$($text),*].join(", "))),
                 }
+            }
+        }
+
+        /// From the word as libpq writes it.
+        impl FromStr for $name {
+            type Err = PgError;
+
+            fn from_str(word: &str) -> Result<Self, PgError> {
+                let named = |want| format!("{}: {word}: {want}", stringify!($name));
+                Self::parse(word).map_err(|want| PgError::text(PgErrorKind::Config, named(want)))
             }
         }
     };

@@ -30,7 +30,10 @@ fn its_variables_mean_what_they_say() {
              USE_ENHANCED_POOLING=true",
             format!("max_size=50 max_idle=50 idle_timeout=5 {enhanced}"),
         ),
-        ("USE_ENHANCED_POOLING=true", format!("max_size=75 max_idle=50 {enhanced}")),
+        (
+            "USE_ENHANCED_POOLING=true",
+            format!("max_size=75 max_idle=50 idle_timeout=none {enhanced}"),
+        ),
         (URL, "max_size=20 acquire_timeout=10".to_owned()),
     ] {
         assert_pool(&load_env(lines), &pool);

@@ -1,6 +1,9 @@
 //! A Python service with SQLAlchemy's settings.
 
-use pool_config::{Loader, PoolSettings, Preset, Setting};
+use std::time::Duration;
+
+use pool_config::{Loaded, Loader, PoolSettings, Preset, Setting};
+use pool_core::PoolConfig;
 
 use crate::written::{assert_pool, dictionary, load_dictionary, load_env, variables};
 
@@ -74,34 +77,50 @@ const MICROSERVICE: &str = r#"{
 }"#;
 
 const ALL: &[(&str, &str, &str)] = &[
-    ("development", DEVELOPMENT, "max_idle=5 max_size=5 validation=never max_lifetime=3600"),
-    ("testing", TESTING, "max_idle=1 max_size=1 validation=never max_lifetime=3600"),
-    ("staging", STAGING, "max_idle=15 max_size=25 validation=always max_lifetime=1800"),
+    (
+        "development",
+        DEVELOPMENT,
+        "idle_timeout=none max_idle=5 max_size=5 validation=never max_lifetime=3600",
+    ),
+    (
+        "testing",
+        TESTING,
+        "idle_timeout=none max_idle=1 max_size=1 validation=never max_lifetime=3600",
+    ),
+    (
+        "staging",
+        STAGING,
+        "idle_timeout=none max_idle=15 max_size=25 validation=always max_lifetime=1800",
+    ),
     (
         "production",
         PRODUCTION,
-        "max_idle=50 max_size=75 validation=always max_lifetime=1800 acquire_timeout=60",
+        "idle_timeout=none max_idle=50 max_size=75 validation=always max_lifetime=1800 acquire_timeout=60",
     ),
     (
         "vps_lite",
         VPS_LITE,
-        "max_idle=20 max_size=30 validation=always max_lifetime=1800 acquire_timeout=30",
+        "idle_timeout=none max_idle=20 max_size=30 validation=always max_lifetime=1800 acquire_timeout=30",
     ),
-    ("raspberry_pi", RASPBERRY_PI, "max_idle=2 max_size=3 validation=never max_lifetime=3600"),
+    (
+        "raspberry_pi",
+        RASPBERRY_PI,
+        "idle_timeout=none max_idle=2 max_size=3 validation=never max_lifetime=3600",
+    ),
     (
         "high_traffic_web",
         HIGH_TRAFFIC_WEB,
-        "max_idle=100 max_size=150 validation=always max_lifetime=1800 acquire_timeout=10",
+        "idle_timeout=none max_idle=100 max_size=150 validation=always max_lifetime=1800 acquire_timeout=10",
     ),
     (
         "background_jobs",
         BACKGROUND_JOBS,
-        "max_idle=20 max_size=20 validation=always max_lifetime=3600 acquire_timeout=300",
+        "idle_timeout=none max_idle=20 max_size=20 validation=always max_lifetime=3600 acquire_timeout=300",
     ),
     (
         "microservice",
         MICROSERVICE,
-        "max_idle=10 max_size=15 validation=always max_lifetime=1800 acquire_timeout=5",
+        "idle_timeout=none max_idle=10 max_size=15 validation=always max_lifetime=1800 acquire_timeout=5",
     ),
 ];
 
@@ -126,7 +145,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_recycle": 1800,
                 "pool_pre_ping": True,
                 "echo_pool": False}"#,
-            "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always",
+            "idle_timeout=none max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always",
         ),
         (
             // Without max_overflow, SQLAlchemy has 10.
@@ -135,7 +154,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_timeout": 30,
                 "pool_recycle": 3600
             }"#,
-            "max_idle=10 max_size=20 acquire_timeout=30 max_lifetime=3600",
+            "idle_timeout=none max_idle=10 max_size=20 acquire_timeout=30 max_lifetime=3600",
         ),
         (
             r#"{
@@ -145,7 +164,7 @@ fn its_other_dictionaries_mean_what_they_say() {
                 "pool_recycle": 1800,
                 "pool_pre_ping": True
             }"#,
-            "max_idle=30 max_size=45 acquire_timeout=30 max_lifetime=1800 validation=always",
+            "idle_timeout=none max_idle=30 max_size=45 acquire_timeout=30 max_lifetime=1800 validation=always",
         ),
         (r#""pool_recycle": -1,"#, "max_lifetime=none"),
     ] {
@@ -156,7 +175,7 @@ fn its_other_dictionaries_mean_what_they_say() {
 #[test]
 fn the_preset_for_its_database_has_what_its_table_has() {
     let loaded = Loader::new().preset(Preset::named("mysql").unwrap()).load().unwrap();
-    let pool = "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always";
+    let pool = "idle_timeout=none max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=1800 validation=always";
     assert_pool(&loaded, pool);
 }
 
@@ -171,7 +190,7 @@ fn what_a_dictionary_leaves_out_is_the_presets() {
     );
     let loader = Loader::new().file("settings", &dictionary);
     let loaded = loader.preset(Preset::named("mysql").unwrap()).load().unwrap();
-    let pool = "max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=3600 validation=always";
+    let pool = "idle_timeout=none max_idle=10 max_size=15 acquire_timeout=30 max_lifetime=3600 validation=always";
     assert_pool(&loaded, pool);
 }
 
@@ -184,7 +203,7 @@ fn its_words_are_known_in_the_environment_too() {
                  DB_POOL_PRE_PING=true
                  DB_POOL_ECHO=true";
     let loaded = load_env(lines);
-    let pool = "max_idle=10 max_size=15 acquire_timeout=5 max_lifetime=1800 validation=always";
+    let pool = "idle_timeout=none max_idle=10 max_size=15 acquire_timeout=5 max_lifetime=1800 validation=always";
     assert_pool(&loaded, pool);
     assert!(loaded.log_events());
 }
@@ -192,21 +211,48 @@ fn its_words_are_known_in_the_environment_too() {
 #[test]
 fn two_of_its_sizes_and_ours_determine_the_third() {
     for (lines, pool) in [
-        ("DB_POOL_SIZE=10\nDB_POOL_MAX_SIZE=12", "max_idle=10 max_size=12"),
-        ("DB_POOL_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=20", "max_idle=15 max_size=20"),
-        ("DB_POOL_SIZE=10\nDB_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=15", "max_idle=10 max_size=15"),
-        ("DB_POOL_MAX_OVERFLOW=5", "max_idle=5 max_size=10"),
+        ("DB_POOL_SIZE=10\nDB_POOL_MAX_SIZE=12", "idle_timeout=none max_idle=10 max_size=12"),
+        (
+            "DB_POOL_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=20",
+            "idle_timeout=none max_idle=15 max_size=20",
+        ),
+        (
+            "DB_POOL_SIZE=10\nDB_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=15",
+            "idle_timeout=none max_idle=10 max_size=15",
+        ),
+        ("DB_POOL_MAX_OVERFLOW=5", "idle_timeout=none max_idle=5 max_size=10"),
         (
             "DB_POOL_PRESET=staging\nDB_POOL_MAX_OVERFLOW=5",
-            "max_idle=15 max_size=20 validation=always max_lifetime=1800",
+            "idle_timeout=none max_idle=15 max_size=20 validation=always max_lifetime=1800",
         ),
         (
             "DB_POOL_PRESET=staging\nDB_POOL_MAX_SIZE=10",
-            "max_idle=10 max_size=10 validation=always max_lifetime=1800",
+            "idle_timeout=none max_idle=10 max_size=10 validation=always max_lifetime=1800",
         ),
     ] {
         assert_pool(&load_env(lines), pool);
     }
+}
+
+/// There they stay however long nobody uses them.
+#[test]
+fn its_connections_stay_unless_something_else_is_said() {
+    let idle = |lines: &str| {
+        let pooler = |config: PoolConfig| config.idle_timeout(Duration::from_secs(30));
+        let [own, behind_a_pooler] = [
+            Loader::new().env_from(variables(lines)),
+            Loader::new().env_from(variables(lines)).defaults(pooler),
+        ]
+        .map(|loader| loader.load().unwrap());
+        let source = own.source(Setting::IdleTimeout).to_string();
+        let secs = |loaded: Loaded| loaded.config.idle_timeout.map(|idle| idle.as_secs());
+        (secs(own), secs(behind_a_pooler), source)
+    };
+    let said = |name: &str| format!("{name} in the environment");
+    assert_eq!(idle("DB_POOL_SIZE=5"), (None, Some(30), said("DB_POOL_SIZE")));
+    let other = "DB_POOL_SIZE=5\nDB_CONN_MAX_IDLE_TIME=60";
+    assert_eq!(idle(other), (Some(60), Some(60), said("DB_CONN_MAX_IDLE_TIME")));
+    assert_eq!(idle("DB_POOL_MAX_SIZE=5"), (Some(600), Some(30), "default".into()));
 }
 
 /// The file is weaker than the URL, that than the environment.
