@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use tokio::time::error::Elapsed;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::machine::outbox::Start;
 use super::machine::tuning::nanos;
@@ -35,7 +35,7 @@ pub(super) fn connect<M: Manager>(token: SlotToken<M>, start: Start) {
             deadline: begun.checked_add(within).unwrap_or(begun + crate::config::FAR),
             activity: Arc::default(),
         };
-        let opened = while_open(&shared, within, open(&shared, &cx)).await;
+        let opened = while_open(&shared, within, Duration::ZERO, open(&shared, &cx)).await;
         let took = begun.elapsed();
         let name = &shared.name;
         let failure = match opened {
@@ -120,9 +120,10 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
             }
             Ok(())
         };
-        let within = shared.settings.present().ping_timeout;
-        let Some(outcome) = while_open(&shared, within, run).await else {
-            return settle(live, Settled::Close(CloseReason::PoolClosed));
+        let config = shared.settings.present();
+        let (within, grace) = (config.ping_timeout, config.close_timeout);
+        let Some(outcome) = while_open(&shared, within, grace, run).await else {
+            return leave(live);
         };
         let took = begun.elapsed();
         let settled = match outcome {
@@ -164,9 +165,10 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
             }
             Ok(())
         };
-        let within = shared.settings.present().reset_timeout;
-        let Some(outcome) = while_open(&shared, within, run).await else {
-            return settle(live, Settled::Close(CloseReason::PoolClosed));
+        let config = shared.settings.present();
+        let (within, grace) = (config.reset_timeout, config.close_timeout);
+        let Some(outcome) = while_open(&shared, within, grace, run).await else {
+            return leave(live);
         };
         let took = begun.elapsed();
         let kept = matches!(outcome, Ok(Ok(Ok(()))));
@@ -183,6 +185,13 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
 fn settle<M: Manager>(live: Box<Live<M>>, settled: Settled) {
     let (shared, key) = (live.token.shared.clone(), live.token.key());
     shared.with(|state| state.settle(key, live, settled));
+}
+
+/// Ends a connection without a goodbye, for which there is no time any more.
+fn leave<M: Manager>(live: Box<Live<M>>) {
+    let (shared, key) = (&live.token.shared, live.token.key());
+    shared.with(|state| state.ending(key, CloseReason::PoolClosed));
+    super::slot::discard(live);
 }
 
 /// Ends a connection, politely if there is anybody to say goodbye to; its slot is free when it has
@@ -227,19 +236,25 @@ fn message(payload: &(dyn std::any::Any + Send)) -> String {
     text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "(no text)".into())
 }
 
-/// Runs a future of the user's for this long at most. `None`: the pool is closed, and what comes of
-/// it is of no use any more.
+/// Runs a future of the user's for this long at most. `None`: the pool has been closed for so long,
+/// and what comes of it is of no use any more.
 async fn while_open<M: Manager, F: Future>(
     shared: &Shared<M>,
     within: Duration,
+    grace: Duration,
     future: F,
 ) -> Option<Result<Result<F::Output, Elapsed>, Panicked>> {
     let mut shut = shared.shut.subscribe();
     let mut running = pin!(guarded(timeout(within, future)));
-    let mut closed = pin!(shut.wait_for(|shut| *shut));
+    let mut over = pin!(async {
+        let _ = shut.wait_for(|shut| *shut).await;
+        if !grace.is_zero() {
+            sleep(grace).await;
+        }
+    });
     std::future::poll_fn(|cx| match running.as_mut().poll(cx) {
         Poll::Ready(outcome) => Poll::Ready(Some(outcome)),
-        Poll::Pending => closed.as_mut().poll(cx).map(|_| None),
+        Poll::Pending => over.as_mut().poll(cx).map(|()| None),
     })
     .await
 }

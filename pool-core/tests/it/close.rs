@@ -79,7 +79,7 @@ async fn r21_the_report_names_what_was_abandoned_and_by_whom() {
     let begun = Instant::now();
     let report = pool.close(secs(2)).await;
     took(begun, secs(2));
-    // A reset that hangs is not waited for.
+    // A reset has as long as a goodbye.
     assert_eq!((report.closed, report.abandoned), (2, 1));
     let [holder] = &report.holders[..] else { panic!("{report}") };
     assert_eq!((holder.site.file(), holder.site.line()), (file!(), line));
@@ -128,7 +128,8 @@ async fn r21_a_reset_or_a_ping_that_hangs_does_not_outlive_the_last_handle() {
     for hangs in [Op::Reset, Op::Ping] {
         let before = tasks();
         let server = FakeServer::new();
-        let pool = builder(&server, 2).validation(Validation::Always).build().unwrap();
+        let pool = builder(&server, 2).validation(Validation::Always).close_timeout(ms(100));
+        let pool = pool.build().unwrap();
         warm(&pool, 1).await;
         server.always(hangs, Behaviour::Hang);
         match hangs {
@@ -140,9 +141,23 @@ async fn r21_a_reset_or_a_ping_that_hangs_does_not_outlive_the_last_handle() {
         let expected = if hangs == Op::Reset { (1, 0) } else { (0, 1) };
         assert_eq!((snapshot.resetting, snapshot.validating), expected);
         drop(pool);
-        sleep(ms(100)).await;
+        sleep(ms(99)).await; // as long as a goodbye may take
+        assert_eq!(server.held(), 1, "{hangs:?}");
+        sleep(ms(3)).await;
         assert_eq!((tasks(), server.held()), (before, 0), "{hangs:?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn r21_a_reset_under_way_is_ended_before_the_goodbye() {
+    let (server, pool) = pool_of(1);
+    server.always(Op::Reset, Behaviour::Slow(ms(50)));
+    pool.acquire().await.unwrap().begin();
+    settle().await;
+    assert_eq!(pool.snapshot().resetting, 1);
+    let report = pool.close(secs(5)).await;
+    assert!(report.is_complete() && report.took >= ms(50), "{report}");
+    assert_eq!((audit(&pool).counts.reset, server.calls(Op::Close)), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
