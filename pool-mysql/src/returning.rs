@@ -53,7 +53,7 @@ impl MySqlConnection {
 
     /// What hooks did to the session is how its users are to find it.
     pub(crate) fn adopt(&mut self) {
-        (self.left, self.is_used) = (Leaves::Nothing, false);
+        (self.left, self.is_used, self.is_raw) = (Leaves::Nothing, false, false);
         if let Some(status) = self.link.status() {
             self.adopted_autocommit = status.autocommit;
         }

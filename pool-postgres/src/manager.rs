@@ -149,7 +149,8 @@ impl Manager for PgManager {
     }
 
     fn adopt(&self, connection: &mut PgConnection) {
-        connection.session.wire.forget_state();
+        connection.session.wire.adopt_state();
+        connection.is_raw = false;
         connection.session.is_used.store(false, Ordering::Relaxed);
     }
 

@@ -11,9 +11,9 @@
 //! * [`slot`]: capacity as a value. A slot is taken while its token lives, and the token lives
 //!   inside the connection's box, in the task that opens it, or in the task that closes it. There
 //!   is no other way to hold capacity, so every way out of every function gives it back.
-//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding, diagnosis or settings
-//!   before state, before a waiter's hands or the name of what a connection does; no other two locks
-//!   are ever held together. Under a lock runs nothing of a user's.
+//! * [`shared`]: the lock and the way out of it. Lock order: runtime binding, diagnosis,
+//!   settings or the wall clock before state, before a waiter's hands or the name of what a connection
+//!   does; no other two locks are ever held together. Under a lock runs nothing of a user's.
 //! * [`settings`]: what the pool goes by, exchanged while it runs.
 //! * [`acquire`], [`guard`], [`blocking`], [`close`]: what callers hold.
 //! * [`tasks`], [`maintenance`], [`runtime`]: what runs in the background, and on what.
@@ -24,9 +24,9 @@
 //! A caller's future owns nothing but its place in the queue. Opening, proving, resetting and closing
 //! are done by tasks of the pool that own their connection and its token. So dropping a caller's
 //! future gives up the place, and what it was handed goes to the next in line; no I/O is ever cut in
-//! half by it. A *task* can be cut only by its own deadline, which ends the connection, or by the
-//! end of its runtime, which drops connection and token: the slot is free, the pool unbound, and
-//! everybody who waits is woken to bind it anew.
+//! half by it. A *task* can be cut only by its own deadline or the close of the pool, which end the
+//! connection, or by the end of its runtime, which drops connection and token: the slot is free, the
+//! pool unbound, and everybody who waits is woken to bind it anew.
 //!
 //! # What stays in memory
 //!

@@ -251,6 +251,9 @@ impl<M: Manager> Shared<M> {
     fn compare_the_clocks(self: &Arc<Self>, now: Time) {
         let (wall, mono) = ((self.wall.clock)(), Instant::now());
         let mut then = lock(&self.wall.then);
+        if mono <= then.1 {
+            return; // somebody looked later, and saw as much
+        }
         let (old_wall, old_mono) = std::mem::replace(&mut *then, (wall, mono));
         let on_the_wall = wall.duration_since(old_wall).unwrap_or_default();
         let ahead = on_the_wall.saturating_sub(mono.saturating_duration_since(old_mono));

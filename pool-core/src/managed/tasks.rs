@@ -188,9 +188,10 @@ fn settle<M: Manager>(live: Box<Live<M>>, settled: Settled) {
 }
 
 /// Ends a connection without a goodbye, for which there is no time any more.
-fn leave<M: Manager>(live: Box<Live<M>>) {
+fn leave<M: Manager>(mut live: Box<Live<M>>) {
     let (shared, key) = (&live.token.shared, live.token.key());
     shared.with(|state| state.ending(key, CloseReason::PoolClosed));
+    live.token.abandoned = true;
     super::slot::discard(live);
 }
 

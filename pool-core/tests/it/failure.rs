@@ -79,6 +79,27 @@ async fn r12_when_the_last_that_could_serve_is_gone_they_are_told() {
     audit(&pool);
 }
 
+/// For a failover: they wait for what comes after.
+#[tokio::test(start_paused = true)]
+async fn r12_while_it_is_suspended_nobody_is_told_that_there_is_no_connection() {
+    let (server, pool) = pool_of(2);
+    let guard = pool.acquire().await.unwrap();
+    server.always(Op::Connect, Behaviour::Fail(ErrorClass::Permanent));
+    let mut waiters = ask(&pool, 2);
+    sleep(secs(5)).await;
+    pool.suspend();
+    pool.invalidate_all();
+    drop(guard);
+    waiters.extend(ask(&pool, 1));
+    sleep(ms(100)).await;
+    server.always(Op::Connect, Behaviour::Ok);
+    pool.resume();
+    for waiter in waiters {
+        drop(waiter.await.unwrap().1.unwrap());
+    }
+    audit(&pool);
+}
+
 #[tokio::test(start_paused = true)]
 async fn r12_a_saturated_server_is_left_alone_and_what_there_is_serves() {
     let (server, pool) = pool_of(10);

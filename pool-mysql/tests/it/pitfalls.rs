@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use pool_mysql::mysql_async::prelude::Queryable;
 use pool_mysql::mysql_async::{Params, Row, Value, params};
 use pool_mysql::{MySqlConnection, MySqlCredentials, MySqlErrorKind, MySqlPool, ResetLevel};
 
@@ -266,7 +267,8 @@ async fn what_a_hook_sets_up_is_no_users_leavings_and_there_after_a_reset() {
         let pool = place.builder().max_size(1).reset_level(level).pool(|pool| {
             pool.after_connect_async(|connection| {
                 Box::pin(async {
-                    connection.query_drop("SET @own = 'of a hook', autocommit = 0").await?;
+                    connection.raw()?.query_drop("SET @own = 'of a hook'").await?;
+                    connection.query_drop("SET autocommit = 0").await?;
                     Ok(())
                 })
             })

@@ -139,6 +139,11 @@ impl WireStatus {
         self.clear(STATE | PREPARED);
     }
 
+    /// It is how it is to be. What was prepared goes all the same when the session is cleared.
+    pub(crate) fn adopt_state(&self) {
+        self.clear(STATE);
+    }
+
     /// Whether a statement was prepared by a command.
     pub(crate) fn has_prepared(&self) -> bool {
         self.has(PREPARED)

@@ -194,7 +194,10 @@ async fn what_a_hook_sets_up_is_there_after_a_reset() {
     let builder = place.builder().max_size(1).pool(|pool| {
         pool.after_connect_async(|connection| {
             Box::pin(async {
-                connection.batch_execute("SET my.own = 'of a hook'").await?;
+                connection
+                    .batch_execute("SET my.own = 'of a hook'; PREPARE own AS SELECT 1")
+                    .await?;
+                connection.raw().batch_execute("SET my.raw = 'too'").await?;
                 Ok(())
             })
         })
@@ -202,8 +205,10 @@ async fn what_a_hook_sets_up_is_there_after_a_reset() {
     let pool = soon(builder.build()).await.unwrap();
     for changes in [false, true, false] {
         let connection = soon(pool.acquire()).await.unwrap();
-        let own = connection.query_one("SELECT current_setting('my.own')", &[]).await.unwrap();
-        assert_eq!(own.get::<_, &str>(0), "of a hook");
+        let own = "SELECT current_setting('my.own') || ' ' || current_setting('my.raw')";
+        let own = connection.query_one(own, &[]).await.unwrap();
+        assert_eq!(own.get::<_, &str>(0), "of a hook too");
+        connection.batch_execute("EXECUTE own").await.unwrap();
         if changes {
             connection.batch_execute("SET my.own = 'of a user'").await.unwrap();
         }

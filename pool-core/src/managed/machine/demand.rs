@@ -188,9 +188,10 @@ impl<P> State<P> {
         self.serve();
     }
 
-    /// Tells everyone in line, where no connection is left and none can be opened.
+    /// Tells everyone in line, where no connection is left and none can be opened. While it is
+    /// suspended, they wait for what comes after.
     pub(super) fn despair(&mut self) {
-        if self.servers() == 0 && self.backoff.is_permanent(self.now) {
+        if !self.suspended && self.servers() == 0 && self.backoff.is_permanent(self.now) {
             while self.somebody_waits() {
                 self.refuse(Refusal::Connect);
             }

@@ -167,7 +167,7 @@ impl<P> State<P> {
         self.note(Event::Enqueue { since, deadline, ticket });
         let refusal = if self.closed {
             Some(Refusal::Closed)
-        } else if self.backoff.is_permanent(self.now) && self.servers() == 0 {
+        } else if !self.suspended && self.backoff.is_permanent(self.now) && self.servers() == 0 {
             Some(Refusal::Connect)
         } else if ticket.is_none() && self.queue_is_full() {
             Some(Refusal::QueueFull)
