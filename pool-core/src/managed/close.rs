@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use super::shared::Shared;
 use crate::Manager;
@@ -67,22 +67,30 @@ impl<M: Manager> Shared<M> {
         within: Duration,
         future: impl Future<Output = T>,
     ) -> Option<T> {
-        let (mut future, own) = (pin!(future), self.handle());
-        let limited = {
-            let _inside = match (Handle::try_current(), &own) {
-                (Ok(_), _) => None,
-                (Err(_), Some(own)) => Some(own.enter()),
-                (Err(_), None) => {
-                    let mut once = Context::from_waker(Waker::noop());
-                    return match future.as_mut().poll(&mut once) {
-                        Poll::Ready(found) => Some(found),
-                        Poll::Pending => None,
-                    };
-                }
+        let deadline = Instant::now() + within.min(crate::config::FAR);
+        let (mut future, mut timer) = (pin!(future), None);
+        std::future::poll_fn(|cx| {
+            if let Poll::Ready(found) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(found));
+            }
+            // A timer of a runtime that has ended panics; the pool may have another by now.
+            let home = match Handle::try_current() {
+                Ok(_) => None,
+                Err(_) => Some(self.handle()),
             };
-            tokio::time::timeout(within, future)
-        };
-        limited.await.ok()
+            let id = match &home {
+                None => None,
+                Some(None) => return Poll::Ready(None),
+                Some(Some(home)) => Some(home.id()),
+            };
+            if timer.as_ref().is_none_or(|(made_on, _)| *made_on != id) {
+                let _inside = home.iter().flatten().next().map(Handle::enter);
+                timer = Some((id, Box::pin(sleep_until(deadline))));
+            }
+            let (_, timer) = timer.as_mut().expect("just made");
+            timer.as_mut().poll(cx).map(|()| None)
+        })
+        .await
     }
 
     /// Waits until a look at the state finds something; it looks again at each change.

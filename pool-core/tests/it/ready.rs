@@ -137,3 +137,22 @@ fn r22_who_waits_for_ready_without_a_runtime_is_told_when_the_pools_is_gone() {
         ending.join().unwrap();
     });
 }
+
+/// It has neither a clock of its own nor, from then on, the one it had.
+#[test]
+fn r22_who_waits_for_ready_without_a_runtime_goes_on_by_the_next_one() {
+    live(|| {
+        let server = FakeServer::new();
+        server.always(Op::Connect, Behaviour::Hang);
+        let (first, second) = [(); 2].map(|()| tokio::runtime::Runtime::new().unwrap()).into();
+        let builder = builder(&server, 2).min_size(1).runtime(first.handle().clone());
+        let pool = builder.acquire_timeout(secs(20)).build().unwrap();
+        let mut ready = Box::pin(pool.ready());
+        let mut once = std::task::Context::from_waker(std::task::Waker::noop());
+        assert!(ready.as_mut().poll(&mut once).is_pending());
+        drop(first);
+        let mut other = Box::pin(pool.acquire().into_future());
+        second.block_on(async { assert!(poll_once(&mut other).await.is_pending()) });
+        assert!(ready.as_mut().poll(&mut once).is_pending());
+    });
+}

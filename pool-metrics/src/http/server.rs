@@ -1,7 +1,8 @@
 //! [`Server`]: the endpoints on a port of their own.
 //!
 //! It shares file descriptors and memory with what it tells of, so it has few connections, and none
-//! that asks for nothing. Each is a task that owns its place; all end with the server.
+//! that asks for nothing. Each is a task that owns its place. At the end they are told, and waited for a
+//! while; one that does not read its answer may outlive the server.
 
 use std::convert::Infallible;
 use std::fmt;
