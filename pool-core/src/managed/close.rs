@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::shared::Shared;
 use crate::Manager;
+use crate::config::FAR;
 use crate::holders::Holder;
 use crate::sync::Arc;
 
@@ -67,7 +68,7 @@ impl<M: Manager> Shared<M> {
         within: Duration,
         future: impl Future<Output = T>,
     ) -> Option<T> {
-        let deadline = Instant::now() + within.min(crate::config::FAR);
+        let deadline = (within < FAR).then(|| Instant::now() + within);
         let (mut future, mut timer) = (pin!(future), None);
         std::future::poll_fn(|cx| {
             if let Poll::Ready(found) = future.as_mut().poll(cx) {
@@ -83,6 +84,7 @@ impl<M: Manager> Shared<M> {
                 Some(None) => return Poll::Ready(None),
                 Some(Some(home)) => Some(home.id()),
             };
+            let Some(deadline) = deadline else { return Poll::Pending };
             if timer.as_ref().is_none_or(|(made_on, _)| *made_on != id) {
                 let _inside = home.iter().flatten().next().map(Handle::enter);
                 timer = Some((id, Box::pin(sleep_until(deadline))));
