@@ -43,7 +43,8 @@ impl Loaded {
 
     /// How TLS is to be used, if anybody said so. If its source is the URL, the driver reads it
     /// there; else it is for you to hand on, since it is no setting of the pool's and not in
-    /// [`config`](Self::config): `options.sslmode(mode.as_str().parse()?)`, for MySQL `ssl_mode`. `pool-any` does so by itself.
+    /// [`config`](Self::config): `options.sslmode(mode.as_str().parse()?)`, for MySQL `ssl_mode`.
+    /// `pool-any` does so by itself.
     pub fn ssl_mode(&self) -> Option<SslMode> {
         match self.others.get(&Setting::SslMode) {
             Some(Change::SslMode(mode)) => Some(*mode),

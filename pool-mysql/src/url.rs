@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `host`, `port`, `user`, `password`, `database` | as before the `?` |
 //! | `socket` | the file of a Unix socket, instead of host and port |
-//! | `ssl-mode` (`sslmode`) | `disabled`, `preferred` (default), `required`, `verify-ca` (default with `ssl-ca`), `verify-identity`; in any case, with `_` or `-` |
+//! | `ssl-mode` (`sslmode`) | `disabled`, `preferred` (default), `required`, `verify-ca` (default with `ssl-ca`), `verify-identity`; in any case, with `_` or `-`, and libpq's words |
 //! | `ssl-ca` | a file, or `system`, which implies `verify-identity` |
 //! | `ssl-cert`, `ssl-key` | files |
 //! | `connect-timeout` | seconds; 0: no limit but the pool's |

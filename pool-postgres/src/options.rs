@@ -522,6 +522,17 @@ mod tests {
     }
 
     #[test]
+    fn words_are_read_as_libpq_writes_them() {
+        for mode in ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] {
+            assert_eq!(mode.parse::<SslMode>().unwrap().as_str(), mode);
+        }
+        let error = "required".parse::<SslMode>().unwrap_err();
+        assert_eq!(error.kind(), PgErrorKind::Config);
+        let says = "SslMode: required: want one of disable, allow, prefer, require, verify-ca";
+        assert!(error.to_string().contains(says), "{error}");
+    }
+
+    #[test]
     fn the_first_line_that_fits_has_the_password() {
         let (_folder, options) = passfile(
             "# host:5432:db:me:comment\n\

@@ -59,7 +59,7 @@ impl Manager for SqliteManager {
     }
 
     fn adopt(&self, connection: &mut SqliteConnection) {
-        connection.forget_session_changes();
+        connection.adopt();
     }
 
     async fn reset(

@@ -67,7 +67,7 @@ impl SqliteConnection {
     }
 
     /// What was changed about the session so far is how its users are to find it.
-    pub(crate) fn forget_session_changes(&self) {
+    pub(crate) fn adopt(&self) {
         if let Home::Here(opened) = &self.home {
             opened.touched.store(false, Ordering::Relaxed);
         }

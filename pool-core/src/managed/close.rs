@@ -74,20 +74,14 @@ impl<M: Manager> Shared<M> {
             if let Poll::Ready(found) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(found));
             }
-            // A timer of a runtime that has ended panics; the pool may have another by now.
-            let home = match Handle::try_current() {
-                Ok(_) => None,
-                Err(_) => Some(self.handle()),
-            };
-            let id = match &home {
-                None => None,
-                Some(None) => return Poll::Ready(None),
-                Some(Some(home)) => Some(home.id()),
+            let Some(home) = Handle::try_current().ok().or_else(|| self.handle()) else {
+                return Poll::Ready(None);
             };
             let Some(deadline) = deadline else { return Poll::Pending };
-            if timer.as_ref().is_none_or(|(made_on, _)| *made_on != id) {
-                let _inside = home.iter().flatten().next().map(Handle::enter);
-                timer = Some((id, Box::pin(sleep_until(deadline))));
+            // A timer of a runtime that has ended panics; the pool may have another by now.
+            if timer.as_ref().is_none_or(|(made_on, _)| *made_on != home.id()) {
+                let _inside = home.enter();
+                timer = Some((home.id(), Box::pin(sleep_until(deadline))));
             }
             let (_, timer) = timer.as_mut().expect("just made");
             timer.as_mut().poll(cx).map(|()| None)

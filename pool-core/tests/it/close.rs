@@ -79,8 +79,9 @@ async fn r21_the_report_names_what_was_abandoned_and_by_whom() {
     let begun = Instant::now();
     let report = pool.close(secs(2)).await;
     took(begun, secs(2));
-    // A reset has as long as a goodbye.
+    // A reset has as long as a goodbye, and then its end is not confirmed either.
     assert_eq!((report.closed, report.abandoned), (2, 1));
+    assert_eq!(pool.snapshot().counts.abandoned, 1);
     let [holder] = &report.holders[..] else { panic!("{report}") };
     assert_eq!((holder.site.file(), holder.site.line()), (file!(), line));
     assert_eq!((holder.operation, holder.count), (Some("export"), 1));
