@@ -73,6 +73,13 @@ impl<M: Manager> Shared<M> {
             let _ = guarded(run(carried)).await; // a panic is no lost runtime
             witness.done();
         });
+        give_away(&handle);
+    }
+
+    /// Has the maintenance task look at its alarm again.
+    pub(super) fn nudge(&self) {
+        self.nudge.notify_one();
+        self.handle().as_ref().inspect(|handle| give_away(handle));
     }
 
     /// Binds the pool to a runtime unless it is bound.
@@ -155,6 +162,12 @@ impl<M: Manager> Shared<M> {
     pub(super) fn handle(&self) -> Option<Handle> {
         lock(&self.runtime).handle.clone()
     }
+}
+
+/// A worker of tokio's keeps to itself what it woke or spawned last, even while its present task
+/// computes for seconds. With an empty task in that place the others can take the pool's work over.
+fn give_away(handle: &Handle) {
+    drop(handle.spawn(async {}));
 }
 
 #[cfg(all(test, not(pool_loom)))]

@@ -185,7 +185,7 @@ impl<M: Manager> Shared<M> {
             quietly(|| waker.wake());
         }
         if out.nudge {
-            self.nudge.notify_one();
+            self.nudge();
         }
         if out.changed {
             self.changed.notify_waiters();

@@ -309,6 +309,38 @@ fn r22_blocking_is_allowed_in_spawn_blocking_and_refused_in_a_task() {
     }
 }
 
+/// A worker holds up what it woke or spawned last; that must be nothing of the pool's.
+#[test]
+fn r07_who_computes_for_long_holds_up_nobodys_deadline_and_no_reset() {
+    for dirty in [false, true] {
+        live(move || {
+            let runtime = multi_thread();
+            let (_, pool) = pool_of(1);
+            let mut guard = runtime.block_on(pool.acquire().into_future()).unwrap();
+            if dirty {
+                guard.begin();
+            }
+            let waiting = pool.clone();
+            let (frees, freed) = mpsc::channel();
+            let waiter = runtime.spawn(async move {
+                let _guard = waiting.acquire().await.unwrap();
+                let waited = waiting.acquire().within(ms(50)).await.map(drop);
+                let _ = frees.send(());
+                waited.unwrap_err().kind()
+            });
+            eventually("it waits", || pool.snapshot().waiting == 1);
+            // Then the pool has nothing to do for long, and is woken by the release.
+            runtime.block_on(async { tokio::time::sleep(ms(300)).await });
+            let computing = runtime.spawn(async move {
+                drop(guard);
+                freed.recv_timeout(secs(5)).is_ok()
+            });
+            assert!(runtime.block_on(computing).unwrap(), "dirty {dirty}: others had to wait");
+            assert_eq!(runtime.block_on(waiter).unwrap(), AcquireErrorKind::TimedOut);
+        });
+    }
+}
+
 #[test]
 fn r22_what_a_runtime_left_that_ended_by_a_panic_is_proven_first() {
     live(|| {
