@@ -177,7 +177,7 @@ impl SqliteBuilder {
     ///
     /// # Errors
     /// If the settings make no sense, or the database cannot be opened within the
-    /// `acquire_timeout`.
+    /// `acquire_timeout` (if that is zero, the `connect_timeout`).
     pub async fn build(self) -> Result<SqlitePool, SqliteError> {
         self.check()?;
         let sides = Sides::new(&self.config, &self.options);

@@ -231,8 +231,12 @@ impl SqliteConnection {
     /// If another process holds a lock, the whole transaction is run again after a while, up to the
     /// busy timeout; so the closure should have no effects of its own.
     ///
+    /// The closure is not to end the transaction, not by `COMMIT` either: that fails and rolls back.
+    /// Nothing that it does after the end is kept.
+    ///
     /// # Errors
-    /// As [`call`](Self::call).
+    /// As [`call`](Self::call); [`TransactionOver`](SqliteErrorKind::TransactionOver) if a statement
+    /// ended the transaction and the closure would else have succeeded.
     ///
     /// # Cancel safety
     /// As [`call`](Self::call): nothing is committed once the future is dropped, unless the commit
@@ -255,14 +259,8 @@ impl SqliteConnection {
             }
             let transaction = self.watch_transaction();
             let attempt = move |opened: &mut Opened| {
-                let begun = opened.connection.transaction_with_behavior(behavior);
-                let has_begun = begun.is_ok();
-                let done = begun.and_then(|tx| {
-                    let value = run(&tx)?;
-                    tx.commit()?;
-                    Ok(value)
-                });
-                (has_begun, done.map_err(SqliteError::from), run)
+                let (has_begun, done) = opened.in_transaction(behavior, &mut run);
+                (has_begun, done, run)
             };
             let (has_begun, done, again) = match self.run_on(attempt).await {
                 Ok(ran) => ran,

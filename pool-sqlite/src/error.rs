@@ -160,7 +160,8 @@ impl SqliteError {
                  the way; finish that statement, or begin the transaction again"
             }
             SqliteErrorKind::ReadOnly => {
-                "it cannot be written; check the permissions of the file and of its folder"
+                "it cannot be written: the connection is one for reading (`write()` has the other), \
+                 or the database was opened so, or the file and its folder do not permit it"
             }
             SqliteErrorKind::Full => "there is no room left; free some space",
             SqliteErrorKind::Corrupt => {

@@ -17,14 +17,14 @@
 //! if nothing was rolled back since.
 
 use std::fmt;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use pool_sql::{TransactionEnd, TransactionWatch};
-use rusqlite::{Connection, ffi};
+use rusqlite::{Connection, Transaction, TransactionBehavior, ffi};
 
 use crate::connection::{ALL, Home, SqliteConnection};
 use crate::error::{SqliteError, SqliteErrorKind};
-use crate::open::Role;
+use crate::open::{Opened, Role};
 use crate::watch::BACKEND;
 
 /// A transaction, or a savepoint within one. Dropped, it is rolled back before anything else is done
@@ -181,27 +181,58 @@ impl SqliteTransaction<'_> {
 
     /// What something that ran in the transaction has come to, if that is where it ran to its end.
     pub(crate) fn within<T>(&mut self, done: Result<T, SqliteError>) -> Result<T, SqliteError> {
-        match done {
-            Ok(_) if self.is_over()? => Err(self.over()),
-            Err(error) if error.code() == Some(ffi::SQLITE_CONSTRAINT_COMMITHOOK) => {
-                Err(self.over())
-            }
-            done => done,
-        }
+        let is_over = self.is_over()?;
+        within(done, is_over).map_err(|error| error.of(&self.connection.shared.database))
     }
 
     fn is_over(&mut self) -> Result<bool, SqliteError> {
         let opened = self.connection.here()?;
-        let rollbacks = opened.rollbacks.load(Ordering::Relaxed);
-        Ok(opened.connection.is_autocommit() || rollbacks != self.rollbacks)
+        Ok(has_ended(&opened.connection, &opened.rollbacks, self.rollbacks))
     }
 
     fn over(&self) -> SqliteError {
-        let text = "the transaction has ended: it was rolled back since a statement in it was \
-                    interrupted or failed, or a statement ended it; nothing is kept outside of it";
-        let error = SqliteError::text(SqliteErrorKind::TransactionOver, text);
-        error.of(&self.connection.shared.database)
+        over().of(&self.connection.shared.database)
     }
+}
+
+impl Opened {
+    /// Runs a closure in a transaction that is this function's alone to commit. With whether one
+    /// could be begun.
+    pub(crate) fn in_transaction<T>(
+        &mut self,
+        behavior: TransactionBehavior,
+        run: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> (bool, Result<T, SqliteError>) {
+        let tx = match self.connection.transaction_with_behavior(behavior) {
+            Ok(tx) => tx,
+            Err(error) => return (false, Err(error.into())),
+        };
+        let rollbacks = self.rollbacks.load(Ordering::Relaxed);
+        self.is_held.store(true, Ordering::Relaxed);
+        let ran = run(&tx).map_err(SqliteError::from);
+        self.is_held.store(false, Ordering::Relaxed);
+        let ran = within(ran, has_ended(&tx, &self.rollbacks, rollbacks));
+        (true, ran.and_then(|value| tx.commit().map(|()| value).map_err(SqliteError::from)))
+    }
+}
+
+/// Whether the transaction that was begun at this count of rollbacks is no more.
+fn has_ended(connection: &Connection, rollbacks: &AtomicU64, begun_at: u64) -> bool {
+    connection.is_autocommit() || rollbacks.load(Ordering::Relaxed) != begun_at
+}
+
+fn within<T>(done: Result<T, SqliteError>, is_over: bool) -> Result<T, SqliteError> {
+    match done {
+        Ok(_) if is_over => Err(over()),
+        Err(error) if error.code() == Some(ffi::SQLITE_CONSTRAINT_COMMITHOOK) => Err(over()),
+        done => done,
+    }
+}
+
+fn over() -> SqliteError {
+    let text = "the transaction has ended: it was rolled back since a statement in it was \
+                interrupted or failed, or a statement ended it; nothing is kept outside of it";
+    SqliteError::text(SqliteErrorKind::TransactionOver, text)
 }
 
 impl Drop for SqliteTransaction<'_> {

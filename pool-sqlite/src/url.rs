@@ -45,6 +45,12 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
         .iter()
         .find_map(|scheme| url.strip_prefix(scheme))
         .or_else(|| url.starts_with(":memory:").then_some(url));
+    if rest.is_none()
+        && let Some(scheme) = other_scheme(url)
+    {
+        let want = "want sqlite://path/to/file.db; other databases have crates of their own";
+        return Err(fault(&[format!("{scheme}: is no scheme of SQLite's; {want}")]));
+    }
     let (path, query) = match rest {
         // A plain path may have any character, but nobody names a file like that.
         None => match url.split_once('?') {
@@ -58,7 +64,7 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
     };
     let pairs = || query.split('&').map(|pair| pair.strip_prefix('_').unwrap_or(pair));
     let memory = path == ":memory:" || pairs().any(|pair| pair == "mode=memory");
-    if path.is_empty() && !memory {
+    if path.trim().is_empty() && !memory {
         return Err(fault(&["there is no path; write sqlite://path/to/file.db".into()]));
     }
     let mut builder = match memory {
@@ -74,6 +80,14 @@ pub(crate) fn parse(url: &str) -> Result<SqliteBuilder, SqliteError> {
         }
     }
     if faults.is_empty() { Ok(builder) } else { Err(fault(&faults)) }
+}
+
+/// The scheme, where a path begins as a URL does. What follows is not for errors: it may have a
+/// password.
+fn other_scheme(url: &str) -> Option<&str> {
+    let (scheme, _) = url.split_once("://")?;
+    let of_a_scheme = |c: char| c.is_ascii_alphanumeric() || "+-.".contains(c);
+    (!scheme.is_empty() && scheme.chars().all(of_a_scheme)).then_some(scheme)
 }
 
 /// Whether it begins with `name=`.
@@ -211,6 +225,14 @@ mod tests {
         ] {
             assert!(error.contains(part), "{error}");
         }
-        assert!(parse("sqlite://").unwrap_err().to_string().contains("there is no path"));
+        for empty in ["sqlite://", "", "  "] {
+            assert!(
+                parse(empty).unwrap_err().to_string().contains("there is no path"),
+                "{empty:?}"
+            );
+        }
+        let error = parse("postgres://app:secret@db/media").unwrap_err().to_string();
+        assert!(error.contains("postgres: is no scheme of SQLite's; want sqlite://"), "{error}");
+        assert!(!error.contains("secret"));
     }
 }

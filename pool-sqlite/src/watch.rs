@@ -74,8 +74,7 @@ impl JobWatch {
         watch.end(match well {
             true => TransactionEnd::Committed,
             false if rollbacks.has_moved() => TransactionEnd::RolledBack,
-            // A statement of its own has committed it, or its thread is gone.
-            false => TransactionEnd::Lost,
+            false => TransactionEnd::Lost, // with its thread
         });
     }
 }

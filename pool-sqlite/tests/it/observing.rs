@@ -135,7 +135,7 @@ async fn closures_are_told_by_what_became_of_them() {
         assert_eq!(log.told(), ["import: rolled_back"], "a refused commit");
         let committed = writer.transaction(|tx| tx.execute_batch("COMMIT")).await;
         committed.unwrap_err();
-        assert_eq!(log.told(), ["import: lost"], "not by its own commit");
+        assert_eq!(log.told(), ["import: rolled_back"], "its own commit is refused");
         let endless = writer.transaction(|tx| {
             child(tx)?;
             tx.query_row(ENDLESS, [], |_| Ok(()))

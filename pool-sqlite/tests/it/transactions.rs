@@ -196,20 +196,22 @@ async fn a_statement_that_ends_the_transaction_is_its_end() {
     }
 }
 
-/// All ways to go on after the end, in the closure in which it ended: nothing of it is kept.
+/// All ways to go on after the end, in the closure in which it ended.
+const FOLLOWS: [&str; 6] = [
+    "INSERT INTO t VALUES (2)",
+    "BEGIN; INSERT INTO t VALUES (2); COMMIT",
+    "BEGIN; INSERT INTO t VALUES (2)",
+    "SAVEPOINT pool_1; INSERT INTO t VALUES (2)",
+    "CREATE TABLE u (x)",
+    "SELECT 1",
+];
+
 #[tokio::test]
 async fn r14_nothing_that_follows_the_end_in_the_same_closure_is_committed() {
     let place = Place::new();
     let (_pool, mut writer) = table(&place).await;
     run(&mut writer, "CREATE UNIQUE INDEX one ON t (x); INSERT INTO t VALUES (1)").await;
-    for follows in [
-        "INSERT INTO t VALUES (2)",
-        "BEGIN; INSERT INTO t VALUES (2); COMMIT",
-        "BEGIN; INSERT INTO t VALUES (2)",
-        "SAVEPOINT pool_1; INSERT INTO t VALUES (2)",
-        "CREATE TABLE u (x)",
-        "SELECT 1",
-    ] {
+    for follows in FOLLOWS {
         for (end, in_savepoint) in [
             ("INSERT OR ROLLBACK INTO t VALUES (1)", false),
             ("INSERT OR ROLLBACK INTO t VALUES (1)", true),
@@ -237,13 +239,39 @@ async fn r14_nothing_that_follows_the_end_in_the_same_closure_is_committed() {
             assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver, "{case}");
             let refused = tx.commit().await.unwrap_err();
             assert_eq!(refused.kind(), SqliteErrorKind::TransactionOver, "{case}");
-            let kept = "SELECT (SELECT sum(x) FROM t) + (SELECT count(*) FROM sqlite_schema)";
-            assert_eq!(number(&mut writer, kept).await, 3, "{case}");
+            assert_eq!(number(&mut writer, KEPT).await, 3, "{case}");
         }
     }
     // Outside of it all is as ever: by itself, in a transaction of SQL, in a closure's.
     run(&mut writer, "INSERT INTO t VALUES (2); BEGIN; INSERT INTO t VALUES (3); COMMIT").await;
     writer.transaction(|tx| tx.execute("INSERT INTO t VALUES (4)", [])).await.unwrap();
+    assert_eq!(number(&mut writer, COUNT).await, 4);
+}
+
+/// What the table's only row and the schema come to, before and after.
+const KEPT: &str = "SELECT (SELECT sum(x) FROM t) + (SELECT count(*) FROM sqlite_schema)";
+
+#[tokio::test]
+async fn r14_a_closures_transaction_that_ended_keeps_nothing_of_what_follows() {
+    let place = Place::new();
+    let (_pool, mut writer) = table(&place).await;
+    run(&mut writer, "CREATE UNIQUE INDEX one ON t (x); INSERT INTO t VALUES (1)").await;
+    for follows in FOLLOWS {
+        for end in ["INSERT OR ROLLBACK INTO t VALUES (1)", "ROLLBACK", "COMMIT", "COMMIT; BEGIN"] {
+            let closure = move |tx: &rusqlite::Transaction<'_>| {
+                tx.execute("INSERT INTO t VALUES (5)", [])?;
+                let _ = tx.execute_batch(end);
+                tx.execute_batch(follows)
+            };
+            let error = soon(writer.transaction(closure)).await.unwrap_err();
+            assert_eq!(error.kind(), SqliteErrorKind::TransactionOver, "{end}; {follows}: {error}");
+            assert_eq!(number(&mut writer, KEPT).await, 3, "{end}; {follows}");
+        }
+    }
+    run(&mut writer, "INSERT INTO t VALUES (2); BEGIN; INSERT INTO t VALUES (3); COMMIT").await;
+    let panicking = |_: &rusqlite::Transaction<'_>| -> rusqlite::Result<()> { panic!("a user's") };
+    writer.transaction(panicking).await.unwrap_err();
+    run(&mut writer, "INSERT INTO t VALUES (4)").await;
     assert_eq!(number(&mut writer, COUNT).await, 4);
 }
 
