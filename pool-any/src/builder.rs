@@ -190,7 +190,8 @@ impl AnyBuilder {
     /// are none.
     ///
     /// # Errors
-    /// If no connection can be opened within the `acquire_timeout`.
+    /// If no connection can be opened within the `acquire_timeout` (if that is zero, the
+    /// `connect_timeout`).
     pub async fn build(self) -> Result<AnyPool, AnyError> {
         let pool: AnyPool = each!(Making, self.making, builder => builder.build().await?.into());
         #[cfg(feature = "metrics")]

@@ -106,7 +106,8 @@ indicators! {
     /// The mean wait of the acquires that got a connection was longer than allowed (100 ms), of at
     /// least ten or of at least a second in all.
     SlowAcquire, "slow_acquire", Degraded;
-    /// The last health check, if it was in the window, failed; or connections were found dead by a ping.
+    /// The last health check, if it was in the window, failed; or connections were found dead by a
+    /// ping, or refused by a hook.
     FailingHealthChecks, "failing_health_checks", Degraded;
     /// Connects failed in the window.
     FailingConnects, "failing_connects", Degraded;
@@ -295,7 +296,7 @@ impl Indicator {
                 let error = probe.and_then(|(_, probe)| probe.error.as_deref());
                 on(error.is_some() || ended.validation > 0, &|| match error {
                     Some(error) => format!("the last check failed: {error}"),
-                    None => format!("{} connections found dead", ended.validation),
+                    None => format!("{} connections found dead, or refused by a hook", ended.validation),
                 })
             }
             Self::FailingConnects => {
@@ -322,7 +323,7 @@ impl Indicator {
             }
             Self::Unreachable => (!now.closed && usable == 0 && now.failing).then(|| {
                 let ago = last_failure.unwrap_or_default().as_secs();
-                format!("no connection, and the last connect failed {ago} s ago")
+                format!("no connection, and the last attempt to get one failed {ago} s ago")
             }),
             Self::Exhausted => {
                 let none = now.idle == 0 && (now.open() >= now.max_size || now.failing);

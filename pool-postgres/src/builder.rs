@@ -212,12 +212,17 @@ impl PgBuilder {
     /// are none.
     ///
     /// # Errors
-    /// If the settings make no sense, or no connection can be opened within the `acquire_timeout`.
+    /// If the settings make no sense, or no connection can be opened within the `acquire_timeout`
+    /// (if that is zero, the `connect_timeout`).
     pub async fn build(self) -> Result<PgPool, PgError> {
         let pool = self.build_unchecked()?;
         pool.ready().await?;
         if pool.snapshot().open() == 0 {
-            drop(pool.acquire().operation("first connection").await?);
+            let (config, first) = (pool.config(), pool.acquire().operation("first connection"));
+            drop(match config.acquire_timeout {
+                Some(Duration::ZERO) => first.within(config.connect_timeout).await?,
+                _ => first.await?,
+            });
         }
         Ok(pool)
     }

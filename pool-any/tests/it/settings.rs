@@ -14,6 +14,7 @@ on_each! {
     what_the_environment_says_reaches_the_pool
     other_settings_hold_while_it_runs
     who_is_to_be_told_is_told
+    a_pool_whose_acquires_try_once_is_built
 }
 
 fn builder(place: &Place, more: &[(&str, &str)]) -> AnyBuilder {
@@ -57,6 +58,14 @@ async fn other_settings_hold_while_it_runs(place: Place) {
     let wrong = PoolConfig::clone(&pool.config()).max_size(0);
     assert_eq!(pool.reconfigure(&wrong).unwrap_err().kind(), AnyErrorKind::Config);
     assert_eq!(pool.config().acquire_timeout, Some(Duration::ZERO));
+}
+
+async fn a_pool_whose_acquires_try_once_is_built(place: Place) {
+    for _ in 0..5 {
+        let pool = soon(builder(&place, &[("DB_POOL_TIMEOUT", "0")]).build()).await.unwrap();
+        drop(pool.acquire().await.unwrap());
+        pool.close(Duration::from_secs(5)).await;
+    }
 }
 
 #[derive(Default)]

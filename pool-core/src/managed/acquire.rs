@@ -363,11 +363,19 @@ impl<M: Manager> AcquireFuture<'_, M> {
         let shared = self.shared;
         let (now, key, verdict) = (shared.now(), live.token.key(), Verdict::Rejected(fate));
         if fate == Fate::Panicked {
-            shared.keep_error(Arc::from(Box::<dyn std::error::Error + Send + Sync>::from(
-                "a before_acquire hook or Manager::condition panicked",
-            )));
+            shared.keep_refusal("a panic", "in a before_acquire hook or Manager::condition");
             shared.with_at(now, |state| state.release(key, live, verdict));
             return Some(Err(self.refused(Refusal::Panicked, false)));
+        }
+        match fate {
+            Fate::Reset(cause) => {
+                let why = format!("{cause} after it was opened or reset, see Manager::adopt");
+                shared.keep_refusal("Manager::condition", why);
+            }
+            Fate::Close(cause) if live.token.fresh => {
+                shared.keep_refusal("Manager::condition", format!("{cause} as it was opened"));
+            }
+            _ => {}
         }
         self.join(now, cx, |state| {
             let ticket = state.slot(key).ticket;

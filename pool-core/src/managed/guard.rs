@@ -114,7 +114,8 @@ fn judge_return<M: Manager>(live: &mut Live<M>) -> Verdict {
         }
         .after(|| {
             let hooks = &shared.after_release;
-            hooks.any_boxed() || hooks.run_plain(connection).is_ok()
+            let refuse = |error| shared.keep_refusal("after_release", error);
+            hooks.any_boxed() || hooks.run_plain(connection).map_err(refuse).is_ok()
         })
     }));
     judged.unwrap_or(Verdict::Broken(Cause::Panicked))
@@ -142,7 +143,10 @@ pub(super) fn judge_checkout<M: Manager>(live: &mut Live<M>) -> Result<(), Fate>
         if hooks.any_boxed() {
             return Ok(()); // they ran in the background, in their order
         }
-        hooks.run_plain(connection).map_err(|_| Fate::Refused)
+        hooks.run_plain(connection).map_err(|error| {
+            shared.keep_refusal("before_acquire", error);
+            Fate::Refused
+        })
     }));
     judged.unwrap_or(Err(Fate::Panicked))
 }

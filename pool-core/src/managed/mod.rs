@@ -131,7 +131,8 @@ impl<M: Manager> ManagedPool<M> {
         Blocking(self)
     }
 
-    /// Waits until the minimums are reached, at most for the `acquire_timeout`.
+    /// Waits until the minimums are reached, at most for the `acquire_timeout`; if that is zero, for
+    /// the `connect_timeout`.
     ///
     /// # Errors
     /// If a connect failed for good ([`Connect`](AcquireErrorKind::Connect)), the time is up, or
@@ -153,10 +154,15 @@ impl<M: Manager> ManagedPool<M> {
                 let reached = shared.read(|state| state.readiness());
                 reached.map(|reached| reached.map_err(|why| why.kind(false)))
             });
-            let reached = match shared.settings.acquire_timeout() {
-                u64::MAX => reached.await,
-                nanos => {
-                    let reached = shared.limited(Duration::from_nanos(nanos), reached).await;
+            let within = match shared.settings.acquire_timeout() {
+                0 => Some(shared.settings.present().connect_timeout), // nothing opens in no time
+                u64::MAX => None,
+                nanos => Some(Duration::from_nanos(nanos)),
+            };
+            let reached = match within {
+                None => reached.await,
+                Some(within) => {
+                    let reached = shared.limited(within, reached).await;
                     reached.unwrap_or(Err(AcquireErrorKind::TimedOut))
                 }
             };

@@ -271,6 +271,13 @@ impl<M: Manager> Shared<M> {
         super::slot::discard(old);
     }
 
+    /// The same, of what kept a connection from being used once it was open.
+    #[cold]
+    pub(crate) fn keep_refusal(&self, by: &str, error: impl std::fmt::Display) {
+        let text = format!("a connection was refused by {by}: {error}");
+        self.keep_error(Arc::from(crate::manager::BoxError::from(text)));
+    }
+
     /// The last connect error and when it was.
     pub(crate) fn last_error(&self) -> Option<(Time, Arc<dyn StdError + Send + Sync>)> {
         lock(&self.last_error).clone()

@@ -114,8 +114,10 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
                 shared.manager.ping(connection).await.map_err(|_| Settled::Failed)?;
             }
             if shared.before_acquire.any_boxed() {
-                let hooks = shared.before_acquire.run(connection).await;
-                hooks.map_err(|_| Settled::Close(CloseReason::Validation))?;
+                shared.before_acquire.run(connection).await.map_err(|error| {
+                    shared.keep_refusal("before_acquire", error);
+                    Settled::Close(CloseReason::Validation)
+                })?;
                 shared.manager.adopt(connection);
             }
             Ok(())
@@ -129,9 +131,13 @@ pub(super) fn validate<M: Manager>(live: Box<Live<M>>, ping: bool) {
         let settled = match outcome {
             Ok(Ok(Ok(()))) => Settled::Proven { took: nanos(took) },
             Ok(Ok(Err(settled))) => settled,
-            Ok(Err(_)) | Err(_) => Settled::Failed,
+            Ok(Err(_elapsed)) => Settled::Failed,
+            Err(Panicked(text)) => {
+                shared.keep_refusal("a panic", text);
+                Settled::Failed
+            }
         };
-        let alive = matches!(settled, Settled::Proven { .. });
+        let alive = !matches!(settled, Settled::Failed);
         let pool = &shared.name;
         shared.tell(|m| m.validated(&Validated { pool, alive, took }));
         settle(live, settled);
@@ -148,19 +154,24 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
         let connection = &mut live.connection;
         let run = async {
             let reset = match why {
-                Some(why) => shared.manager.reset(connection, why).await.map_err(drop)?,
+                Some(why) => {
+                    let reset = shared.manager.reset(connection, why).await;
+                    reset.map_err(|error| shared.keep_refusal("its reset", error.into()))?
+                }
                 None => Reset::Kept,
             };
             match reset {
                 Reset::Kept => {}
                 Reset::Wiped => {
-                    shared.after_connect.run(connection).await.map_err(drop)?;
+                    let hooks = shared.after_connect.run(connection).await;
+                    hooks.map_err(|error| shared.keep_refusal("after_connect", error))?;
                     shared.manager.adopt(connection);
                 }
                 Reset::Discard => return Err(()),
             }
             if shared.after_release.any_boxed() && why != Some(Cause::Upkeep) {
-                shared.after_release.run(connection).await.map_err(drop)?;
+                let hooks = shared.after_release.run(connection).await;
+                hooks.map_err(|error| shared.keep_refusal("after_release", error))?;
                 shared.manager.adopt(connection);
             }
             Ok(())

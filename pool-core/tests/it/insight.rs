@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pool_core::{AcquireErrorKind, ErrorClass, Pool, PoolExt, Request};
-use pool_testkit::{Behaviour, FakeConnection, FakeServer, Op};
+use pool_core::{AcquireErrorKind, Builder, ErrorClass, Pool, PoolExt, Request};
+use pool_testkit::{Behaviour, FakeConnection, FakeManager, FakeServer, Op};
 use tokio::time::sleep;
 
 use crate::support::*;
@@ -202,6 +202,58 @@ async fn r23_an_acquire_that_fails_by_a_panic_says_where() {
     let error = pool.acquire().await.unwrap_err();
     assert_eq!(error.kind(), AcquireErrorKind::Panicked);
     assert!(error.to_string().contains("a before_acquire hook"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn r23_who_refuses_every_connection_is_named() {
+    type Build = fn(Builder<FakeManager>) -> Builder<FakeManager>;
+    let builds: [(Build, &str); 5] = [
+        (|b| b.before_acquire(|_| Err("wrong schema".into())), "before_acquire: wrong schema"),
+        (
+            |b| b.before_acquire_async(|_| Box::pin(async { Err("wrong schema".into()) })),
+            "before_acquire: wrong schema",
+        ),
+        (
+            |b| b.before_acquire_async(|_| Box::pin(async { panic!("injected panic in a hook") })),
+            "a panic: injected panic in a hook",
+        ),
+        (|b| b.after_connect(|_| Err("wrong version".into())), ": wrong version"),
+        (|b| b, "Manager::condition: "),
+    ];
+    for (n, (build, says)) in builds.into_iter().enumerate() {
+        let server = FakeServer::new();
+        if n == 4 {
+            server.always(Op::Condition, Behaviour::Fail(ErrorClass::Transient));
+        }
+        let pool = build(builder(&server, 1)).build().unwrap();
+        let error = pool.acquire().within(secs(2)).await.unwrap_err();
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert!(error.to_string().contains(says), "{n}: {error}");
+        assert!(source.is_some(), "{n}: {error}");
+        assert_eq!(server.calls(Op::Ping), 0, "{n}");
+        audit(&pool);
+    }
+}
+
+/// What a reset fails by is kept for who has to wait for a new connection, which fails too.
+#[tokio::test(start_paused = true)]
+async fn r23_why_connections_are_not_kept_is_told() {
+    for (plain, says) in [(false, "after_release: not this one"), (true, "its reset: ")] {
+        let server = FakeServer::new();
+        let builder = builder(&server, 1);
+        let pool = match plain {
+            false => builder.after_release(|_| Err("not this one".into())),
+            true => builder,
+        };
+        let pool = pool.build().unwrap();
+        let mut guard = pool.acquire().await.unwrap();
+        guard.begin();
+        server.always(Op::Reset, Behaviour::Fail(ErrorClass::Transient));
+        drop(guard);
+        settle().await;
+        let (_, error) = pool.view().last_connect_error().expect("it is kept");
+        assert!(error.to_string().contains(says), "{error}");
+    }
 }
 
 /// Many futures may share a thread that is no runtime's: that one has a connection says nothing

@@ -18,6 +18,20 @@ async fn r20_ready_waits_for_the_minimums() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn r20_ready_of_a_pool_whose_acquires_try_once_waits_for_connects() {
+    let server = FakeServer::new();
+    server.always(Op::Connect, Behaviour::Slow(secs(1)));
+    let pool = builder(&server, 2).min_size(1).acquire_timeout(ms(0)).build().unwrap();
+    pool.ready().await.unwrap();
+    server.always(Op::Connect, Behaviour::Hang);
+    let pool = builder(&server, 2).min_size(1).acquire_timeout(ms(0)).connect_timeout(secs(3));
+    let pool = pool.build().unwrap();
+    let begun = Instant::now();
+    assert_eq!(pool.ready().await.unwrap_err().kind(), AcquireErrorKind::TimedOut);
+    took(begun, secs(3));
+}
+
+#[tokio::test(start_paused = true)]
 async fn r20_ready_says_why_not() {
     let server = FakeServer::new();
     server.always(Op::Connect, Behaviour::FailAfter(ms(5), pool_core::ErrorClass::Permanent));
