@@ -120,6 +120,7 @@ impl Merge {
         if size.is_none() && overflow.is_none() {
             return Ok(None);
         }
+        size = size.or_else(|| of(self.max_idle.as_ref())); // the same by another name
         if let (Some(s), Some(o), Some(m)) = (size, overflow, max)
             && s.0.checked_add(o.0) != Some(m.0)
         {
@@ -167,7 +168,8 @@ impl Merge {
                 let shown = Change::MaxIdle(idle.number).show();
                 Err(SettingsFault::new(idle.source.of(Setting::MaxIdle), Some(&shown), want))
             }
-            Some(idle) if size.is_none_or(|size| idle.layer > size.1.layer) => {
+            // With `none`, or where the other name is a weaker one's.
+            Some(idle) if size.map_or(idle.number.is_none(), |said| idle.layer > said.1.layer) => {
                 let idle = (idle.number.unwrap_or(max_size.0), idle.source.clone());
                 Ok(Some((max_size, idle)))
             }

@@ -60,6 +60,8 @@ fn names_that_disagree_are_named_both() {
 
     let said = error_of("DB_POOL_SIZE=10\nDB_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=20");
     assert!(said.contains("want max_size 15, pool_size 10 and max_overflow 5"), "{said}");
+    let said = error_of("DB_POOL_MAX_IDLE=10\nDB_MAX_OVERFLOW=5\nDB_MAX_CONNECTIONS=20");
+    assert!(said.contains("want max_size 15, pool_size 10 and max_overflow 5"), "{said}");
     let said = error_of("USE_ENHANCED_POOLING=true\nDB_POOL_PRESET=staging");
     assert!(said.contains("want the same preset as"), "{said}");
 }

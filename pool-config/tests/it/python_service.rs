@@ -229,6 +229,15 @@ fn two_of_its_sizes_and_ours_determine_the_third() {
             "DB_POOL_PRESET=staging\nDB_POOL_MAX_SIZE=10",
             "idle_timeout=none max_idle=10 max_size=10 validation=always max_lifetime=1800",
         ),
+        // max_idle is pool_size by another name.
+        (
+            "DB_POOL_PRESET=sqlite\nDB_MAX_OVERFLOW=2",
+            "idle_timeout=900 max_idle=5 max_size=7 max_lifetime=3600",
+        ),
+        (
+            "DB_POOL_PRESET=sqlite\nDB_MAX_OVERFLOW=2\nDB_POOL_MAX_SIZE=20",
+            "idle_timeout=900 max_idle=18 max_size=20 max_lifetime=3600",
+        ),
     ] {
         assert_pool(&load_env(lines), pool);
     }
