@@ -108,8 +108,30 @@ impl Layer {
     }
 }
 
+/// Words of HikariCP's and PgBouncer's, in small letters without marks, and what they are here. They
+/// are no names here, since theirs are in milliseconds, or PgBouncer's own business too.
+const ELSEWHERE: [(&str, &str); 13] = [
+    ("maximumpoolsize", "max_size"),
+    ("minimumidle", "min_idle"),
+    ("connectiontimeout", "acquire_timeout, in seconds or with a unit (\"30s\")"),
+    ("validationtimeout", "ping_timeout, in seconds or with a unit (\"5s\")"),
+    ("idletimeout", "idle_timeout, in seconds or with a unit (\"10m\")"),
+    ("maxlifetime", "max_lifetime, in seconds or with a unit (\"30m\")"),
+    ("keepalivetime", "keepalive, in seconds or with a unit (\"2m\")"),
+    ("leakdetectionthreshold", "leak_after, in seconds or with a unit (\"2s\")"),
+    ("defaultpoolsize", "max_size"),
+    ("maxclientconn", "max_waiting and max_size together"),
+    ("querywaittimeout", "acquire_timeout"),
+    ("serveridletimeout", "idle_timeout"),
+    ("serverlifetime", "max_lifetime"),
+];
+
 /// What to write instead of a name that is not known.
 pub(crate) fn unknown(name: &str, place: Place) -> String {
+    let plain = name.replace(['_', '-'], "").to_ascii_lowercase();
+    if let Some((_, here)) = ELSEWHERE.iter().find(|(word, _)| *word == plain) {
+        return format!("no such setting; here it is {here}");
+    }
     match pool_sql::nearest(name, &known(place)) {
         Some(nearest) => format!("no such setting; did you mean {nearest}?"),
         None => "no such setting".into(),

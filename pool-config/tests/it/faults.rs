@@ -104,6 +104,21 @@ fn what_may_be_the_reason_is_said_with_the_fault() {
     assert!(said.contains("did you mean DB_POOL_MAX_CONNECTIONS?"), "{said}");
 }
 
+/// The nearest word by its letters would be another, or the same in other units.
+#[test]
+fn the_words_of_other_pools_are_translated() {
+    for (word, here) in [
+        ("maximumPoolSize", "here it is max_size"),
+        ("connectionTimeout", "here it is acquire_timeout, in seconds"),
+        ("leak-detection-threshold", "here it is leak_after, in seconds"),
+        ("query_wait_timeout", "here it is acquire_timeout"),
+    ] {
+        let file = PoolSettings::new([(word, "30000")]);
+        let error = Loader::new().file("app.toml", &file).load().unwrap_err().to_string();
+        assert!(error.contains(here), "{error}");
+    }
+}
+
 #[test]
 fn every_parameter_that_is_wrong_is_named() {
     let url = "DATABASE_URL=postgres://h/d?connection_limit=%&pool_timeout=soon&max-idle=x";
