@@ -296,7 +296,9 @@ impl Indicator {
                 let error = probe.and_then(|(_, probe)| probe.error.as_deref());
                 on(error.is_some() || ended.validation > 0, &|| match error {
                     Some(error) => format!("the last check failed: {error}"),
-                    None => format!("{} connections found dead, or refused by a hook", ended.validation),
+                    None => {
+                        format!("{} connections found dead, or refused by a hook", ended.validation)
+                    }
                 })
             }
             Self::FailingConnects => {

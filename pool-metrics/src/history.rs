@@ -87,6 +87,16 @@ fn since(now: &[Statistics], then: &Reading) -> Vec<Statistics> {
 }
 
 impl History {
+    /// The watch begins: what was before is in no window.
+    pub(crate) fn begin(&mut self, now: Instant, sides: Vec<Statistics>) {
+        self.marks.push_back((now, sides));
+    }
+
+    /// Whether the last sample is as old as that.
+    pub(crate) fn is_due(&self, now: Instant, every: Duration) -> bool {
+        self.last.back().is_none_or(|(at, _)| now - *at >= every)
+    }
+
     /// Takes a sample.
     pub(crate) fn sample(
         &mut self,

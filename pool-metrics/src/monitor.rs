@@ -144,7 +144,7 @@ impl Monitor {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
             while let Some(monitor) = monitor.upgrade() {
-                monitor.sample();
+                monitor.sample_what_is_due(TICK * 9 / 10); // another task may have done it
                 drop(monitor);
                 tick.tick().await;
             }
@@ -158,8 +158,15 @@ impl Monitor {
 
     /// Takes a sample now.
     pub fn sample(&self) {
-        let window = self.0.thresholds.window;
-        self.pools().iter().for_each(|watched| watched.sample(Instant::now(), window));
+        self.sample_what_is_due(Duration::ZERO);
+    }
+
+    /// Of the pools whose last sample is as old as that.
+    fn sample_what_is_due(&self, every: Duration) {
+        let (window, now) = (self.0.thresholds.window, Instant::now());
+        let pools = self.pools();
+        let due = pools.iter().filter(|watched| watched.is_due(now, every));
+        due.for_each(|watched| watched.sample(now, window));
     }
 
     /// The samples of a database, oldest first: the last 300.

@@ -67,14 +67,17 @@ impl Watched {
     /// At least one view, with a name that no other has.
     pub(crate) fn new(name: String, views: Vec<(String, PoolView)>) -> Self {
         let side = |(name, view)| Side { name, view };
-        Self {
+        let watched = Self {
             name,
             sides: views.into_iter().map(side).collect(),
             history: Mutex::default(),
             baseline: Mutex::default(),
             probe: tokio::sync::Mutex::default(),
             probed: Mutex::default(),
-        }
+        };
+        let sides = watched.read();
+        lock(&watched.history).begin(Instant::now(), sides);
+        watched
     }
 
     pub(crate) fn side_names(&self) -> impl Iterator<Item = &str> {
@@ -106,6 +109,10 @@ impl Watched {
         let mut all = history::together(sides);
         all.snapshot.name.clone_from(&self.name);
         all
+    }
+
+    pub(crate) fn is_due(&self, now: Instant, every: Duration) -> bool {
+        lock(&self.history).is_due(now, every)
     }
 
     pub(crate) fn sample(&self, now: Instant, window: Duration) {

@@ -35,6 +35,41 @@ async fn the_window_forgets_what_is_older() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_window_begins_with_the_watch() {
+    let monitor = Monitor::new();
+    let sampler = tokio::spawn(monitor.run());
+    sleep(ms(300)).await;
+    let (_, pool) = watched(&monitor, 1, |builder| builder);
+    let guard = pool.acquire().await.unwrap();
+    pool.acquire().within(ms(1)).await.unwrap_err();
+    drop(guard);
+    sleep(secs(3)).await; // samples
+    let other = monitor.watch("late", [pool.view()]);
+    rounds(&pool, 7).await;
+    let failures = |name: &str| {
+        let counts = monitor.report(name).unwrap().window.snapshot.counts;
+        (counts.acquired, counts.timed_out)
+    };
+    assert_eq!((failures("plots"), failures(&other)), ((8, 1), (7, 0)));
+    sleep(secs(3)).await;
+    assert_eq!((failures("plots"), failures(&other)), ((8, 1), (7, 0)));
+    sampler.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_tasks_take_no_more_samples_than_one() {
+    let monitor = Monitor::new();
+    let (_, _pool) = watched(&monitor, 1, |builder| builder);
+    for late in [0, 300, 300, 0] {
+        sleep(ms(late)).await;
+        tokio::spawn(monitor.run());
+    }
+    sleep(ms(10_000)).await;
+    let points = monitor.points("plots").len();
+    assert!((10..=12).contains(&points), "{points}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn points_tell_what_happened_since_the_one_before() {
     let monitor = Monitor::new();
     let (_, pool) = watched(&monitor, 1, |builder| builder);
