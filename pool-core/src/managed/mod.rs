@@ -415,6 +415,33 @@ impl<M: Manager> Builder<M> {
     }
 
     /// As [`after_connect`](Self::after_connect), for hooks that have to wait.
+    ///
+    /// ```
+    /// # use pool_core::{ConnectContext, ManagedPool, Manager};
+    /// # struct Lines;
+    /// # impl Manager for Lines {
+    /// #     type Connection = Vec<String>;
+    /// #     type Error = std::io::Error;
+    /// #     async fn connect(&self, _: &ConnectContext) -> std::io::Result<Vec<String>> {
+    /// #         Ok(Vec::new())
+    /// #     }
+    /// #     async fn ping(&self, _: &mut Vec<String>) -> std::io::Result<()> {
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # async fn greet(connection: &mut Vec<String>) -> std::io::Result<()> {
+    /// #     connection.push("hello".into());
+    /// #     Ok(())
+    /// # }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pool = ManagedPool::builder(Lines)
+    ///     // Written in its place: as a variable of its own it would be for one lifetime only.
+    ///     .after_connect_async(|connection| Box::pin(async move { Ok(greet(connection).await?) }))
+    ///     .build()?;
+    /// # assert_eq!(*pool.acquire().await?, ["hello"]);
+    /// # Ok(()) }
+    /// ```
     #[must_use]
     pub fn after_connect_async<F>(mut self, hook: F) -> Self
     where
