@@ -169,7 +169,9 @@ impl Merge {
                 Err(SettingsFault::new(idle.source.of(Setting::MaxIdle), Some(&shown), want))
             }
             // With `none`, or where the other name is a weaker one's.
-            Some(idle) if size.map_or(idle.number.is_none(), |said| idle.layer > said.1.layer) => {
+            Some(idle)
+                if size.map_or_else(|| idle.number.is_none(), |said| idle.layer > said.1.layer) =>
+            {
                 let idle = (idle.number.unwrap_or(max_size.0), idle.source.clone());
                 Ok(Some((max_size, idle)))
             }

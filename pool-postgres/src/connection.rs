@@ -193,11 +193,17 @@ impl PgConnection {
         call.finish(done).await
     }
 
-    /// Ends the connection; when this is done, the server has ended it too.
+    /// Ends the connection; when this is done, the server has ended it too. What was given up does
+    /// not go on until then, as after a reset: the server would finish it, and commit.
     pub(crate) async fn close(self) {
-        let Self { client, driver, session, .. } = self;
+        let Self { client, driver, session, is_raw, .. } = self;
         if session.common.profile == Profile::Pooler && session.is_running() {
             return; // the driver would wait for the answer first, and nobody does
+        }
+        let wire = &session.wire;
+        let is_out_of_reach = wire.is_broken() || wire.has_ended() || wire.is_copying();
+        if (session.nobody_waits() || is_raw) && !is_out_of_reach {
+            let _ = session.settle(&client).await;
         }
         drop(session); // its statements
         drop(client);

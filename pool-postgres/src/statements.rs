@@ -410,11 +410,11 @@ impl<'c> Statements<'c> {
             }
             Form::Text(sql) if self.is_pooled() => {
                 let call = self.call(Some(sql)).await?;
-                let typed = match types_of_borrowed(&params) {
-                    Ok(typed) => typed,
+                let types = match types_of_borrowed(&params) {
+                    Ok(types) => types,
                     Err(error) => return call.end(Err(error)),
                 };
-                (call, self.client.query_typed_raw(sql, typed).await)
+                (call, self.client.query_typed_raw(sql, params.into_iter().zip(types)).await)
             }
             Form::Text(sql) => {
                 let call = self.call(Some(sql)).await?;
@@ -622,13 +622,7 @@ fn wrong_number(found: usize, wanted: &str) -> PgError {
     PgError::text(PgErrorKind::Rows, format!("the query returned {found} rows, not {wanted}"))
 }
 
-fn types_of_borrowed<P: BorrowToSql>(params: &[P]) -> Result<Vec<(&dyn ToSql, Type)>, PgError> {
-    params
-        .iter()
-        .enumerate()
-        .map(|(at, param)| {
-            let value: &dyn ToSql = param.borrow_to_sql();
-            crate::infer::type_of(at, value).map(|ty| (value, ty))
-        })
-        .collect()
+fn types_of_borrowed<P: BorrowToSql>(params: &[P]) -> Result<Vec<Type>, PgError> {
+    let params = params.iter().enumerate();
+    params.map(|(at, param)| crate::infer::type_of(at, param.borrow_to_sql())).collect()
 }

@@ -246,6 +246,47 @@ async fn r14_a_raw_clients_abandoned_statement_is_ended() {
 }
 
 #[tokio::test]
+async fn r14_what_was_given_up_ends_where_its_connection_is_closed_too() {
+    let place = Place::new().await;
+    for (end, raw) in
+        [("invalidate", false), ("invalidate", true), ("invalidate_all", false), ("close", false)]
+    {
+        let pool = one(&place).await;
+        let mut connection = soon(pool.acquire()).await.unwrap();
+        let limit = Duration::from_millis(50);
+        if raw {
+            let slow = connection.raw().batch_execute("SELECT pg_sleep(3600)");
+            timeout(limit, slow).await.unwrap_err();
+        } else {
+            timeout(limit, connection.execute("SELECT pg_sleep(3600)", &[])).await.unwrap_err();
+        }
+        match end {
+            "invalidate" => connection.invalidate(),
+            "invalidate_all" => {
+                pool.invalidate_all();
+                drop(connection);
+            }
+            _ => {
+                drop(pool.close(Duration::ZERO));
+                drop(connection);
+            }
+        }
+        place
+            .until("NOT EXISTS (SELECT FROM pg_stat_activity WHERE mine AND state = 'active')")
+            .await;
+        assert_eq!(pool.snapshot().counts.abandoned, 0, "{end}");
+    }
+}
+
+/// Also with parameters that are not `Sync` by their type.
+#[test]
+fn futures_of_streams_can_be_spawned() {
+    fn is_send<T: Send>(_: fn(&'static PgConnection) -> T) {}
+    is_send(|connection| connection.query_raw("SELECT 1", Vec::<i32>::new()));
+    is_send(|connection| connection.query_raw("SELECT $1", ["x"]));
+}
+
+#[tokio::test]
 async fn a_statement_that_was_executed_is_not_tried_again() {
     let place = Place::new().await;
     // Fails as a statement does that has to be prepared anew, though after it kept something.
