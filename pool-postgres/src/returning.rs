@@ -45,6 +45,9 @@ impl PgConnection {
         if session.is_doomed() || session.is_held() {
             return Condition::Broken(Cause::Other("a forgotten request is under way"));
         }
+        if session.is_misplaced() {
+            return Condition::Broken(Cause::Other("the server writes no more"));
+        }
         if session.is_running() {
             return Condition::Dirty(Cause::Running);
         }

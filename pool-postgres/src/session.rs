@@ -54,6 +54,7 @@ use crate::cache::Cache;
 use crate::common::{Common, Profile};
 use crate::error::{PgError, PgErrorKind};
 use crate::front::Way;
+use crate::options::TargetSessionAttrs;
 use crate::server::PgServer;
 use crate::watch::Watch;
 use crate::wire::{Transaction, WireStatus};
@@ -97,6 +98,8 @@ pub(crate) struct Session {
     /// Cancel requests that are on their way, and whether one was left there.
     cancels: AtomicU32,
     doomed: AtomicBool,
+    /// The server refused to write, and was chosen since it did.
+    misplaced: AtomicBool,
     /// What undoes a batch or a transaction that was dropped. It is sent, but a cancel request may
     /// hit it.
     undo: Mutex<Option<&'static str>>,
@@ -136,6 +139,7 @@ impl Session {
             has_waited: AtomicBool::new(false),
             cancels: AtomicU32::new(0),
             doomed: AtomicBool::new(false),
+            misplaced: AtomicBool::new(false),
             undo: Mutex::default(),
             orphans: AtomicU32::new(0),
             is_used: AtomicBool::new(false),
@@ -349,6 +353,11 @@ impl Session {
         self.doomed.load(Ordering::Acquire)
     }
 
+    /// The server is not any more what `target_session_attrs` wants: another may be.
+    pub(crate) fn is_misplaced(&self) -> bool {
+        self.misplaced.load(Ordering::Relaxed)
+    }
+
     fn is_cancelling(&self) -> bool {
         self.cancels.load(Ordering::SeqCst) > 0
     }
@@ -470,6 +479,11 @@ impl Session {
         let error = self.common.explain(PgError::from(error));
         if error.kind() == PgErrorKind::Profile && self.common.profile == Profile::Pooler {
             self.wire.break_off(); // statements that the driver counts on are elsewhere
+        }
+        let wanted = self.common.front.options.target_session_attrs;
+        let writes = matches!(wanted, TargetSessionAttrs::ReadWrite | TargetSessionAttrs::Primary);
+        if error.kind() == PgErrorKind::ReadOnly && writes {
+            self.misplaced.store(true, Ordering::Relaxed);
         }
         match error.kind() {
             PgErrorKind::Disconnected if self.wire.is_broken() => out_of_step(),

@@ -217,6 +217,15 @@ impl SqliteBuilder {
 
 pub(crate) fn check(config: &PoolConfig, options: &SqliteOptions) -> Result<(), SqliteError> {
     config.validate()?;
+    if let Database::File { path, .. } = &options.database
+        && path.as_os_str().is_empty()
+    {
+        // SQLite would make a private file for each connection, and delete it.
+        return Err(SqliteError::text(
+            SqliteErrorKind::Config,
+            "the path of the database is empty",
+        ));
+    }
     let version = rusqlite::version_number();
     let affected = options.is_file() && options.shares() && config.max_size > 1;
     if affected && version < SAFE_WAL && !options.allow_wal_reset_bug {

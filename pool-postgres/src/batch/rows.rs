@@ -181,15 +181,13 @@ fn put_field(
     Ok(())
 }
 
-/// `row` counts from 0; people count from 1.
 fn unfit(row: u64, column: Option<&Ident>, misfit: &Misfit) -> PgError {
-    let (row, column) = (row + 1, column.map_or("?", Ident::as_str));
+    let column = column.map_or("?", Ident::as_str);
     PgError::text(PgErrorKind::Type, format!("row {row}, column `{column}`: {misfit}"))
 }
 
-/// A row that is too short or too long; `row` counts from 0.
+/// A row that is too short or too long.
 pub(super) fn wrong_width(row: u64, wanted: usize, found: usize) -> PgError {
-    let row = row + 1;
     let text = format!("row {row} has {found} values, but the plan has {wanted} columns");
     PgError::text(PgErrorKind::Plan, text)
 }

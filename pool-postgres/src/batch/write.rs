@@ -2,8 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 use pool_sql::{
-    BatchReport, Chunker, Dialect, Ident, Insert, OnConflict, PlanError, Progress, Row, Update,
-    Value,
+    BatchReport, Chunker, Dialect, Ident, Insert, OnConflict, Progress, Row, Update, Value,
 };
 use tokio_postgres::types::{ToSql, Type};
 
@@ -279,13 +278,5 @@ fn chunks<'r, I: Rows<'r>>(
 ) -> impl Iterator<Item = Result<Vec<I::Item>, PgError>> + Send {
     // No limit by the number of values: each column is one, whatever the number of rows.
     let chunker = Chunker::new(Dialect::Postgres, width).max_rows(CHUNK);
-    chunker.chunks(rows).map(|chunk| chunk.map_err(unfit))
-}
-
-/// Errors name rows as people count them.
-fn unfit(error: PlanError) -> PgError {
-    match error {
-        PlanError::RowWidth { row, wanted, found } => super::rows::wrong_width(row, wanted, found),
-        other => other.into(),
-    }
+    chunker.chunks(rows).map(|chunk| chunk.map_err(PgError::from))
 }

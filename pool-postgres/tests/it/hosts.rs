@@ -72,6 +72,35 @@ async fn target_session_attrs_finds_what_libpq_would() {
 }
 
 #[tokio::test]
+async fn a_primary_that_writes_no_more_is_left_for_the_next() {
+    let (first, second) = (Postgres::start().unwrap(), Postgres::start().unwrap());
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", first.port(), second.port());
+    for (wanted, next) in [("read-write", &second), ("any", &first)] {
+        let url = format!("postgres://test@{hosts}/test?target_session_attrs={wanted}");
+        let pool = soon(PgPool::connect(&url)).await.unwrap();
+        let connection = soon(pool.acquire()).await.unwrap();
+        assert_eq!(port(&connection).await, first.port());
+        let turn = |to: &str| {
+            first.sql(&format!("ALTER SYSTEM SET default_transaction_read_only = {to}")).unwrap();
+            first.sql("SELECT pg_reload_conf()").unwrap();
+        };
+        turn("on");
+        let write = "CREATE TABLE IF NOT EXISTS made (x int); DROP TABLE made";
+        let refused = loop {
+            // The server reads its settings between two statements, when it gets to it.
+            match soon(connection.batch_execute(write)).await {
+                Ok(()) => tokio::time::sleep(Duration::from_millis(10)).await,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(refused.kind(), PgErrorKind::ReadOnly, "{refused}");
+        drop(connection);
+        assert_eq!(port(&*soon(pool.acquire()).await.unwrap()).await, next.port(), "{wanted}");
+        turn("off");
+    }
+}
+
+#[tokio::test]
 async fn a_host_that_does_not_answer_makes_way_for_the_next() {
     let server = shared();
     // Takes connections, and says nothing.
