@@ -120,7 +120,9 @@ impl Merge {
         if size.is_none() && overflow.is_none() {
             return Ok(None);
         }
-        size = size.or_else(|| of(self.max_idle.as_ref())); // the same by another name
+        // The same by another name; in Go's words 0 is none that stay, in SQLAlchemy's no limit.
+        let idle = of(self.max_idle.as_ref()).filter(|idle| size.is_none() && idle.0 > 0);
+        size = size.or(idle);
         if let (Some(s), Some(o), Some(m)) = (size, overflow, max)
             && s.0.checked_add(o.0) != Some(m.0)
         {
@@ -131,6 +133,9 @@ impl Merge {
                 [true, true, true] => return Err(disagree(s, o, m)),
                 [_, _, _] => max = None,
             }
+        }
+        if self.pool_size.is_none() && overflow.is_none() {
+            return Ok(None); // a stronger one is said in our own words
         }
         let own = |said: (u32, &Said)| (said.0, said.1.source.clone());
         let (max_size, kept) = match (size, overflow, max) {
@@ -159,6 +164,7 @@ impl Merge {
             }
         };
         match &self.max_idle {
+            Some(_) if idle.is_some() => Ok(Some((max_size, kept))),
             // Whoever says both says the same twice.
             Some(idle) if size.is_some_and(|size| size.1.layer == idle.layer) => {
                 if idle.number == Some(kept.0) {
@@ -168,10 +174,7 @@ impl Merge {
                 let shown = Change::MaxIdle(idle.number).show();
                 Err(SettingsFault::new(idle.source.of(Setting::MaxIdle), Some(&shown), want))
             }
-            // With `none`, or where the other name is a weaker one's.
-            Some(idle)
-                if size.map_or_else(|| idle.number.is_none(), |said| idle.layer > said.1.layer) =>
-            {
+            Some(idle) if size.is_none_or(|size| idle.layer > size.1.layer) => {
                 let idle = (idle.number.unwrap_or(max_size.0), idle.source.clone());
                 Ok(Some((max_size, idle)))
             }

@@ -27,9 +27,10 @@ pub(crate) struct Inner {
     pub(crate) nested: Option<Nested>,
 }
 
-/// The last connect error, and how long ago it was.
+/// The last connect error or refusal, and how long ago it was.
 #[derive(Clone)]
 pub(crate) struct LastError {
+    pub(crate) what: &'static str,
     pub(crate) error: Arc<dyn StdError + Send + Sync>,
     pub(crate) ago: Duration,
 }
@@ -217,7 +218,8 @@ impl fmt::Display for AcquireError {
             }
         }
         if let Some(last) = source {
-            write!(f, "; last connect error {} ago: {}", Seconds(last.ago), Chain(&*last.error))?;
+            let LastError { what, error, ago } = last;
+            write!(f, "; {what} {} ago: {}", Seconds(*ago), Chain(&**error))?;
         }
         match self.advice() {
             Some(advice) => write!(f, ". {advice}"),
@@ -258,7 +260,7 @@ impl fmt::Debug for AcquireError {
 }
 
 impl StdError for AcquireError {
-    /// The last connect error, if there was one.
+    /// The last connect error, if there was one; or what refused a connection after that.
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
         self.0.source.as_ref().map(|last| &*last.error as &(dyn StdError + 'static))
     }

@@ -37,7 +37,11 @@ impl AcquireError {
             phase: if full { Phase::Queue } else { Phase::Connect },
             snapshot: Arc::new(snapshot),
             holders: holders.into().into(),
-            source: last_error.map(|(error, ago)| LastError { error: Arc::from(error), ago }),
+            source: last_error.map(|(error, ago)| LastError {
+                what: "last connect error",
+                error: Arc::from(error),
+                ago,
+            }),
             nested: None,
         })
     }

@@ -324,8 +324,10 @@ impl Indicator {
                 now.suspended.then(|| format!("nothing is handed out, {waiting} wait"))
             }
             Self::Unreachable => (!now.closed && usable == 0 && now.failing).then(|| {
-                let ago = last_failure.unwrap_or_default().as_secs();
-                format!("no connection, and the last attempt to get one failed {ago} s ago")
+                match last_failure.map(|ago| ago.as_secs()) {
+                    Some(ago) => format!("no connection, and the last connect failed {ago} s ago"),
+                    None => "no connection, and each new one is refused".to_owned(),
+                }
             }),
             Self::Exhausted => {
                 let none = now.idle == 0 && (now.open() >= now.max_size || now.failing);

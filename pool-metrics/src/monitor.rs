@@ -137,14 +137,14 @@ impl Monitor {
 
     /// Takes a sample of every database each second, until every handle to this monitor is gone:
     /// `tokio::spawn(monitor.run())`. Without it, and without a [`sample`](Self::sample) now and then,
-    /// the window of [`health`](Self::health) is the pool's whole life.
+    /// the window of [`health`](Self::health) is all the time of the watch.
     pub fn run(&self) -> impl Future<Output = ()> + Send + use<> {
         let monitor = self.downgrade();
         async move {
             let mut tick = interval(TICK);
             tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
             while let Some(monitor) = monitor.upgrade() {
-                monitor.sample_what_is_due(TICK * 9 / 10); // another task may have done it
+                monitor.sample_what_is_due(TICK * 3 / 4); // another task may have done it
                 drop(monitor);
                 tick.tick().await;
             }

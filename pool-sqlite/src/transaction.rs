@@ -181,7 +181,7 @@ impl SqliteTransaction<'_> {
 
     /// What something that ran in the transaction has come to, if that is where it ran to its end.
     pub(crate) fn within<T>(&mut self, done: Result<T, SqliteError>) -> Result<T, SqliteError> {
-        let is_over = self.is_over()?;
+        let is_over = done.is_ok() && self.is_over()?;
         within(done, is_over).map_err(|error| error.of(&self.connection.shared.database))
     }
 

@@ -74,7 +74,8 @@ impl JobWatch {
         watch.end(match well {
             true => TransactionEnd::Committed,
             false if rollbacks.has_moved() => TransactionEnd::RolledBack,
-            false => TransactionEnd::Lost, // with its thread
+            // Its thread is gone; or a statement ended it that had nothing to commit.
+            false => TransactionEnd::Lost,
         });
     }
 }

@@ -238,6 +238,10 @@ fn two_of_its_sizes_and_ours_determine_the_third() {
             "DB_POOL_PRESET=sqlite\nDB_MAX_OVERFLOW=2\nDB_POOL_MAX_SIZE=20",
             "idle_timeout=900 max_idle=18 max_size=20 max_lifetime=3600",
         ),
+        (
+            "DB_POOL_PRESET=staging\nDB_MAX_OVERFLOW=2\nDB_POOL_MAX_SIZE=20\nDB_POOL_MAX_IDLE=8",
+            "idle_timeout=none max_idle=8 max_size=20 validation=always max_lifetime=1800",
+        ),
     ] {
         assert_pool(&load_env(lines), pool);
     }
@@ -306,6 +310,13 @@ fn of_sizes_that_do_not_agree_the_weakest_gives_way() {
             ["DB_POOL_SIZE", env],
         ),
         ("DB_POOL_PRESET=staging\nDB_MAX_CONNECTIONS=8", "", &[], (8, 8), [env, env]),
+        (
+            "DB_MAX_OPEN_CONNS=20\nDB_MAX_IDLE_CONNS=30",
+            "",
+            &[("max_overflow", "5")],
+            (20, 20),
+            ["DB_MAX_OPEN_CONNS", env],
+        ),
     ] {
         let (size, idle, [of_size, of_idle]) = sized(lines, url, file);
         assert_eq!((size, idle), (max_size, Some(max_idle)), "{lines} {url} {file:?}");

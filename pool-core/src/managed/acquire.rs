@@ -367,8 +367,9 @@ impl<M: Manager> AcquireFuture<'_, M> {
             shared.with_at(now, |state| state.release(key, live, verdict));
             return Some(Err(self.refused(Refusal::Panicked, false)));
         }
+        let is_new = live.token.fresh || shared.read(|state| state.slot(key).is_cleaned());
         match fate {
-            Fate::Reset(cause) => {
+            Fate::Reset(cause) if is_new => {
                 let why = format!("{cause} after it was opened or reset, see Manager::adopt");
                 shared.keep_refusal("Manager::condition", why);
             }

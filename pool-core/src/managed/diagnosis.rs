@@ -95,10 +95,7 @@ impl<M: Manager> Shared<M> {
             AcquireErrorKind::Connect | AcquireErrorKind::Panicked => true,
             _ => diagnosis.failing,
         };
-        let source = self
-            .last_error()
-            .filter(|_| told)
-            .map(|(at, error)| LastError { error, ago: Duration::from_nanos(now.since(at)) });
+        let source = Some(kind).filter(|_| told).and_then(|kind| self.why(kind, now));
         AcquireError::new(Inner {
             kind,
             waited,
@@ -108,6 +105,16 @@ impl<M: Manager> Shared<M> {
             source,
             nested: diagnosis.nested(caller.who),
         })
+    }
+
+    /// The last connect error; or, if that came later, why a connection that was open was refused.
+    fn why(&self, kind: AcquireErrorKind, now: Time) -> Option<LastError> {
+        let connect = self.last_error().map(|(at, error)| (at, "last connect error", error));
+        let refusal = self.last_refusal().map(|(at, error)| (at, "last refusal", error));
+        let refusal = refusal.filter(|_| kind != AcquireErrorKind::Connect);
+        let later = connect.into_iter().chain(refusal).max_by_key(|(at, ..)| *at);
+        let ago = |at| Duration::from_nanos(now.since(at));
+        later.map(|(at, what, error)| LastError { what, error, ago: ago(at) })
     }
 
     fn diagnose(&self, now: Time) -> Arc<Diagnosis> {

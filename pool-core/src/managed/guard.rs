@@ -114,8 +114,7 @@ fn judge_return<M: Manager>(live: &mut Live<M>) -> Verdict {
         }
         .after(|| {
             let hooks = &shared.after_release;
-            let refuse = |error| shared.keep_refusal("after_release", error);
-            hooks.any_boxed() || hooks.run_plain(connection).map_err(refuse).is_ok()
+            hooks.any_boxed() || hooks.run_plain(connection).is_ok()
         })
     }));
     judged.unwrap_or(Verdict::Broken(Cause::Panicked))

@@ -63,6 +63,7 @@ pub(crate) struct Shared<M: Manager> {
     pub(super) changed: Notify,
     pub(super) shut: watch::Sender<bool>,
     last_error: Mutex<Option<(Time, Arc<dyn StdError + Send + Sync>)>>,
+    last_refusal: Mutex<Option<(Time, Arc<dyn StdError + Send + Sync>)>>,
     pub(super) diagnosis: Mutex<Option<(Time, Arc<Diagnosis>)>>,
 }
 
@@ -111,6 +112,7 @@ impl<M: Manager> Shared<M> {
             changed: Notify::new(),
             shut: watch::Sender::new(false),
             last_error: Mutex::new(None),
+            last_refusal: Mutex::new(None),
             diagnosis: Mutex::new(None),
             origin,
             wall: Wall {
@@ -271,11 +273,18 @@ impl<M: Manager> Shared<M> {
         super::slot::discard(old);
     }
 
-    /// The same, of what kept a connection from being used once it was open.
+    /// Keeps why a connection was not handed out although it could be opened.
     #[cold]
     pub(crate) fn keep_refusal(&self, by: &str, error: impl std::fmt::Display) {
         let text = format!("a connection was refused by {by}: {error}");
-        self.keep_error(Arc::from(crate::manager::BoxError::from(text)));
+        let error = Arc::from(crate::manager::BoxError::from(text));
+        let old = lock(&self.last_refusal).replace((self.now(), error));
+        super::slot::discard(old);
+    }
+
+    /// The last such refusal and when it was.
+    pub(crate) fn last_refusal(&self) -> Option<(Time, Arc<dyn StdError + Send + Sync>)> {
+        lock(&self.last_refusal).clone()
     }
 
     /// The last connect error and when it was.

@@ -154,24 +154,19 @@ pub(super) fn reset<M: Manager>(live: Box<Live<M>>, why: Option<Cause>) {
         let connection = &mut live.connection;
         let run = async {
             let reset = match why {
-                Some(why) => {
-                    let reset = shared.manager.reset(connection, why).await;
-                    reset.map_err(|error| shared.keep_refusal("its reset", error.into()))?
-                }
+                Some(why) => shared.manager.reset(connection, why).await.map_err(drop)?,
                 None => Reset::Kept,
             };
             match reset {
                 Reset::Kept => {}
                 Reset::Wiped => {
-                    let hooks = shared.after_connect.run(connection).await;
-                    hooks.map_err(|error| shared.keep_refusal("after_connect", error))?;
+                    shared.after_connect.run(connection).await.map_err(drop)?;
                     shared.manager.adopt(connection);
                 }
                 Reset::Discard => return Err(()),
             }
             if shared.after_release.any_boxed() && why != Some(Cause::Upkeep) {
-                let hooks = shared.after_release.run(connection).await;
-                hooks.map_err(|error| shared.keep_refusal("after_release", error))?;
+                shared.after_release.run(connection).await.map_err(drop)?;
                 shared.manager.adopt(connection);
             }
             Ok(())

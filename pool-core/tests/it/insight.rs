@@ -235,25 +235,26 @@ async fn r23_who_refuses_every_connection_is_named() {
     }
 }
 
-/// What a reset fails by is kept for who has to wait for a new connection, which fails too.
+/// Why no other can be opened counts more.
 #[tokio::test(start_paused = true)]
-async fn r23_why_connections_are_not_kept_is_told() {
-    for (plain, says) in [(false, "after_release: not this one"), (true, "its reset: ")] {
-        let server = FakeServer::new();
-        let builder = builder(&server, 1);
-        let pool = match plain {
-            false => builder.after_release(|_| Err("not this one".into())),
-            true => builder,
-        };
-        let pool = pool.build().unwrap();
-        let mut guard = pool.acquire().await.unwrap();
-        guard.begin();
-        server.always(Op::Reset, Behaviour::Fail(ErrorClass::Transient));
-        drop(guard);
-        settle().await;
-        let (_, error) = pool.view().last_connect_error().expect("it is kept");
-        assert!(error.to_string().contains(says), "{error}");
-    }
+async fn r23_a_refusal_does_not_hide_why_connects_fail() {
+    let server = FakeServer::new();
+    let refuses = Arc::new(AtomicBool::new(false));
+    let asked = refuses.clone();
+    let pool = builder(&server, 2).before_acquire(move |_| match asked.load(Ordering::Relaxed) {
+        false => Ok(()),
+        true => Err("wrong schema".into()),
+    });
+    let pool = pool.build().unwrap();
+    warm(&pool, 1).await;
+    server.always(Op::Connect, Behaviour::Fail(ErrorClass::Permanent));
+    refuses.store(true, Ordering::Relaxed);
+    let error = pool.acquire().within(secs(5)).await.unwrap_err();
+    assert_eq!(error.kind(), AcquireErrorKind::Connect);
+    assert!(error.to_string().contains("last connect error"), "{error}");
+    assert!(!error.to_string().contains("wrong schema"), "{error}");
+    let (_, kept) = pool.view().last_connect_error().unwrap();
+    assert!(!kept.to_string().contains("refused by"), "{kept}");
 }
 
 /// Many futures may share a thread that is no runtime's: that one has a connection says nothing

@@ -95,7 +95,7 @@ async fn a_primary_that_writes_no_more_is_left_for_the_next() {
         };
         assert_eq!(refused.kind(), PgErrorKind::ReadOnly, "{refused}");
         drop(connection);
-        assert_eq!(port(&*soon(pool.acquire()).await.unwrap()).await, next.port(), "{wanted}");
+        assert_eq!(port(&soon(pool.acquire()).await.unwrap()).await, next.port(), "{wanted}");
         turn("off");
     }
 }

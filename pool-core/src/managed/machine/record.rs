@@ -134,6 +134,11 @@ impl Slot {
     }
 
     /// When something is to be done about it, should it stay idle.
+    /// It was reset, and not used since.
+    pub(crate) fn is_cleaned(&self) -> bool {
+        self.cleaned
+    }
+
     pub(super) fn due_after(&self, now: Time, tuning: &Tuning) -> Time {
         let pruned = self.used_at.after(tuning.idle_timeout);
         let touched = self.touched_at.after(self.touch_limit);
