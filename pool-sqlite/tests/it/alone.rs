@@ -60,4 +60,7 @@ fn settings_that_make_no_sense_make_no_manager() {
     let place = Place::new();
     let error = place.builder().max_size(0).manager().unwrap_err();
     assert_eq!(error.kind(), SqliteErrorKind::Config);
+    let error = SqlitePool::builder("").max_size(1).manager().unwrap_err();
+    assert_eq!(error.kind(), SqliteErrorKind::Config);
+    assert!(error.to_string().contains("the path of the database is empty"), "{error}");
 }
