@@ -361,7 +361,7 @@ fn what_does_not_fit_is_said_and_the_connection_goes_on() {
             vec![vec![Value::I64(1), Value::I64(1)], vec![Value::I64(1), Value::I64(70_000)]];
         let error = insert(client, &plan, &rows).await.unwrap_err();
         let source = std::error::Error::source(&error).unwrap().downcast_ref::<PgError>().unwrap();
-        assert_eq!(source.to_string(), "row 2, column `x`: the I64 is out of range for int2");
+        assert_eq!(source.to_string(), "row 1, column `x`: the I64 is out of range for int2");
         assert_eq!(PgError::from(error).kind(), PgErrorKind::Type);
 
         let found = client.query("SELECT ARRAY[1] AS a, NULL::inet AS i", &[]).await.unwrap();

@@ -228,7 +228,7 @@ mod tests {
         copy.row(&[Value::I64(1), Value::Text("a")], &mut out).unwrap();
         let before = out.clone();
         let error = copy.row(&[Value::I64(1), Value::F64(0.5)], &mut out).unwrap_err();
-        assert_eq!(error.to_string(), "row 2, column `title`: F64 does not go into text");
+        assert_eq!(error.to_string(), "row 1, column `title`: F64 does not go into text");
         assert_eq!(error.kind(), PgErrorKind::Type);
         let error = copy.row(&[Value::I64(1)], &mut out).unwrap_err();
         assert_eq!(error.kind(), PgErrorKind::Plan);
@@ -250,7 +250,7 @@ mod tests {
 
         let error = column.to_sql(&Type::TEXT_ARRAY, &mut out).err().unwrap();
         let error = error.downcast::<PgError>().unwrap();
-        assert_eq!(error.to_string(), "row 11, column `title`: I64 does not go into text");
+        assert_eq!(error.to_string(), "row 10, column `title`: I64 does not go into text");
         let error = Column::new(&rows, 2, &names[1], 10).to_sql(&Type::TEXT_ARRAY, &mut out);
         assert_eq!(error.err().unwrap().downcast::<PgError>().unwrap().kind(), PgErrorKind::Plan);
         assert_eq!(format!("{column:?}"), "Column(Ident(\"title\"))");
